@@ -1,0 +1,107 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/sluice-mq/sluice/broker"
+)
+
+// Server is the HTTP port. It listens before the broker is ready, so that health can be asked during recovery.
+type Server struct {
+	listener net.Listener
+	http     *http.Server
+	broker   atomic.Pointer[broker.Broker] // nil until Attach
+	done     chan struct{}
+}
+
+// Listen serves on addr ("host:port", port 0 for any). The error names the address.
+func Listen(addr string, log *slog.Logger) (*Server, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("admin.listener: %w", err)
+	}
+	s := &Server{listener: l, done: make(chan struct{})}
+	s.http = &http.Server{
+		Handler: s.mux(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		defer close(s.done)
+		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("admin port stopped", "error", err)
+		}
+	}()
+	return s, nil
+}
+
+// Addr is the address that was bound.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Attach shows the broker that is now serving.
+func (s *Server) Attach(b *broker.Broker) { s.broker.Store(b) }
+
+// Close stops serving: requests under way have until ctx ends.
+func (s *Server) Close(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, s.http.Close())
+	}
+	<-s.done
+	return err
+}
+
+func (s *Server) mux() *http.ServeMux {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		&collector{server: s},
+	)
+	m := http.NewServeMux()
+	m.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	m.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { health(w, nil) })
+	m.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { health(w, s.ready()) })
+	m.HandleFunc("GET /debug/pprof/", pprof.Index)
+	m.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	m.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	m.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	m.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return m
+}
+
+var errRecovering = errors.New("the broker is opening its log directories")
+
+func (s *Server) ready() error {
+	b := s.broker.Load()
+	if b == nil {
+		return errRecovering
+	}
+	return b.Ready()
+}
+
+// health answers {"status": "ok"}, or 503 with the reason.
+func health(w http.ResponseWriter, problem error) {
+	answer := struct {
+		Status string `json:"status"`
+		Reason string `json:"reason,omitempty"`
+	}{Status: "ok"}
+	w.Header().Set("Content-Type", "application/json")
+	if problem != nil {
+		answer.Status, answer.Reason = "unavailable", problem.Error()
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_ = json.NewEncoder(w).Encode(answer) // the client has gone: nobody to tell
+}

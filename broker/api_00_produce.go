@@ -1,0 +1,125 @@
+package broker
+
+import (
+	"errors"
+
+	"github.com/sluice-mq/sluice/wire"
+	"github.com/sluice-mq/sluice/wire/batch"
+)
+
+// Produce, versions 3 to 11: 7 zstd, 8 errors of single records, 9 flexible, 10 tags for a new leader. Versions 0
+// to 2 are advertised and refused, as Kafka does (KAFKA-18659).
+func produceAPI() api {
+	return api{key: wire.KeyProduce, min: 0, served: 3, max: 11, maxBody: 1<<31 - 1, handle: (*call).produce}
+}
+
+// Acks that a producer may ask for.
+const (
+	acksAll    = -1
+	acksNone   = 0
+	acksLeader = 1
+)
+
+// errAcksZero closes a connection whose acks=0 request failed: there is no other way to tell the producer.
+var errAcksZero = errors.New("produce with acks=0 failed")
+
+func (c *call) produce() {
+	lp := c.loop
+	req, resp := &lp.produce, &lp.produceReply
+	if err := req.Decode(c.version(), c.body); err != nil {
+		c.hangUp("malformed request")
+		return
+	}
+	resp.Reset()
+	failed := false
+	image := c.b.catalog.Image()
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		topic := image.Topic(t.Name)
+		resp.Topic(t.Name, t.ID)
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			r := resp.Partition(p.Index)
+			c.produceTo(topic, p, r)
+			failed = failed || r.Error != wire.None
+		}
+	}
+	if req.Acks == acksNone {
+		nc := c.net.Conn()
+		c.drop()
+		if failed {
+			nc.Close(errAcksZero)
+		}
+		return
+	}
+	out := c.begin()
+	out.Buf = resp.Append(out.Buf, c.version())
+	c.send()
+}
+
+// produceTo appends one partition's records, or says in r why not; the checks are in Kafka's order. With one
+// replica, what is appended is committed: acks=all has nothing more to wait for.
+func (c *call) produceTo(t *Topic, p *wire.ProducePartition, r *wire.ProducePartitionResponse) {
+	r.BaseOffset, r.LogAppendTime, r.LogStartOffset = -1, -1, -1
+	part := t.partition(p.Index)
+	if part == nil {
+		r.Error = wire.UnknownTopicOrPartition
+		return
+	}
+	b, err := batch.Single(p.Records)
+	if err != nil {
+		fail(r, err)
+		c.loop.topics.produceFailed.Inc()
+		return
+	}
+	acks := c.loop.produce.Acks
+	switch {
+	case acks != acksAll && acks != acksNone && acks != acksLeader:
+		r.Error = wire.InvalidRequiredAcks
+		return
+	case acks == acksAll && t.Config.MinInSyncReplicas > 1:
+		r.Error = wire.NotEnoughReplicas
+		return
+	}
+	part.append(c, t, b, r)
+	if r.Error != wire.None {
+		c.loop.topics.produceFailed.Inc()
+	}
+}
+
+// append checks b by the topic's rules and writes it; the caller holds no lock. r gets the outcome.
+func (p *Partition) append(c *call, t *Topic, b batch.Batch, r *wire.ProducePartitionResponse) {
+	rules := batch.Rules{
+		MaxMessageBytes: int(t.Config.MaxMessageBytes), Zstd: c.version() >= 7, Compacted: t.Config.Compact,
+		LogAppendTime: t.Config.LogAppendTime, Now: c.loop.now.UnixMilli(),
+		TimestampBefore: t.Config.TimestampBeforeMax, TimestampAfter: t.Config.TimestampAfterMax,
+	}
+	checked, err := batch.Validate(b, &rules)
+	if err != nil {
+		fail(r, err)
+		return
+	}
+	b.SetMaxTimestamp(checked.MaxTimestamp, checked.LogAppendTime)
+	done, err := p.log.Append(b, p.leaderEpoch(), c.net.Frame())
+	if err != nil {
+		fail(r, err)
+		return
+	}
+	if checked.LogAppendTime {
+		r.LogAppendTime = checked.MaxTimestamp
+	}
+	r.BaseOffset, r.LogStartOffset = done.Base, p.log.StartOffset()
+	m := &c.loop.topics
+	m.messagesIn.Add(uint64(b.Count()))
+	m.bytesIn.Add(uint64(len(b)))
+	p.waiters.gained(int64(len(b)), c.loop)
+}
+
+// fail puts err into the answer for one partition.
+func fail(r *wire.ProducePartitionResponse, err error) {
+	r.Error, r.ErrorMessage = codeOf(err), err.Error()
+	var rule *batch.RuleError
+	if errors.As(err, &rule) {
+		r.RecordErrors = append(r.RecordErrors[:0], rule.Records...)
+	}
+}

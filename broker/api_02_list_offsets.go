@@ -1,0 +1,86 @@
+package broker
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-mq/sluice/wire"
+)
+
+// ListOffsets, versions 1 to 7: 2 isolation level, 4 leader epoch, 6 flexible, 7 offset of the largest timestamp.
+// It reads indexes and records, so it runs on a worker.
+func listOffsetsAPI() api {
+	return api{key: wire.KeyListOffsets, min: 1, max: 7, maxBody: maxMessageBody, handle: blocking(listOffsets)}
+}
+
+// Timestamps with a meaning of their own.
+const (
+	latestOffset   = -1
+	earliestOffset = -2
+	maxTimestamp   = -3
+)
+
+func listOffsets(c *call, req *kmsg.ListOffsetsRequest) kmsg.Response {
+	resp := kmsg.NewPtrListOffsetsResponse()
+	image := c.b.catalog.Image()
+	// Kafka refuses partitions that one request names twice.
+	type place struct {
+		topic string
+		index int32
+	}
+	count := make(map[place]int)
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			count[place{t.Topic, p.Partition}]++
+		}
+	}
+	for _, t := range req.Topics {
+		rt := kmsg.NewListOffsetsResponseTopic()
+		rt.Topic = t.Topic
+		topic := image.TopicNamed(t.Topic)
+		for _, p := range t.Partitions {
+			rp := kmsg.NewListOffsetsResponseTopicPartition()
+			rp.Partition, rp.Offset, rp.Timestamp, rp.LeaderEpoch = p.Partition, -1, -1, -1
+			if count[place{t.Topic, p.Partition}] > 1 {
+				rp.ErrorCode = int16(wire.InvalidRequest)
+			} else {
+				topic.partition(p.Partition).listOffset(p.Timestamp, p.CurrentLeaderEpoch, &rp)
+			}
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp
+}
+
+// listOffset answers for one partition; p may be nil. Nothing found is offset -1 and timestamp -1 without an error.
+func (p *Partition) listOffset(timestamp int64, epoch int32, r *kmsg.ListOffsetsResponseTopicPartition) {
+	if p == nil {
+		r.ErrorCode = int16(wire.UnknownTopicOrPartition)
+		return
+	}
+	if refusal := p.checkEpoch(epoch); refusal != nil {
+		r.ErrorCode = int16(refusal.Code)
+		return
+	}
+	var err error
+	found := true
+	switch timestamp {
+	case latestOffset:
+		r.Offset = p.highWatermark()
+	case earliestOffset:
+		r.Offset = p.log.StartOffset()
+	case maxTimestamp:
+		r.Offset, r.Timestamp, found, err = p.log.MaxTimestamp()
+	default:
+		r.Offset, r.Timestamp, found, err = p.log.OffsetForTime(timestamp)
+	}
+	switch {
+	case err != nil:
+		r.ErrorCode = int16(codeOf(err))
+		fallthrough
+	case !found:
+		r.Offset, r.Timestamp = -1, -1
+	default:
+		r.LeaderEpoch = p.leaderEpoch()
+	}
+}

@@ -1,0 +1,211 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-mq/sluice/config"
+	"github.com/sluice-mq/sluice/logstore"
+	"github.com/sluice-mq/sluice/netpoll"
+)
+
+// Broker is one running broker.
+type Broker struct {
+	values     *config.Values
+	log        *slog.Logger
+	advertised []config.Listener
+	limits     limits
+
+	apis  []api
+	byKey []*api // by key; nil where not served
+
+	dirs        []*logstore.Dir
+	catalog     Catalog
+	producerIDs producerIDs
+	sessions    *fetchSessions
+	workers     *workers
+	creating    sync.Map // names of topics being auto-created
+
+	server   *netpoll.Server
+	started  time.Time
+	draining atomic.Bool
+	ended    sync.Once
+
+	// Counters that are not on the data path.
+	parked atomic.Int64 // fetches waiting
+	hungUp atomic.Int64 // connections closed for what they sent
+
+	mu    sync.Mutex
+	loops []*loop // guarded by mu; grows as loops see their first connection
+}
+
+// limits are the settings that requests are checked against.
+type limits struct {
+	fetchMaxBytes int64
+	autoCreate    bool
+	deleteTopics  bool
+	drain         time.Duration
+}
+
+// workerCount is how many requests that block run at once: one that waits for a disk and one that does not.
+const workerCount = 2
+
+// Start opens the log directories, recovers what is in them and listens. On return clients are served. The broker
+// owns everything it started until Drain or Close.
+func Start(cfg *config.Broker, values *config.Values, log *slog.Logger) (*Broker, error) {
+	b := &Broker{
+		values: values, log: log, advertised: cfg.Advertised, started: time.Now(),
+		limits: limits{
+			fetchMaxBytes: int64(cfg.FetchMaxBytes), autoCreate: cfg.AutoCreateTopics,
+			deleteTopics: cfg.DeleteTopics, drain: cfg.DrainTimeout,
+		},
+		sessions: newFetchSessions(cfg.FetchSessions),
+	}
+	b.register(registered())
+	if err := b.openDirs(cfg); err != nil {
+		return nil, errors.Join(err, b.closeDirs())
+	}
+	catalog, err := openDirCatalog(cfg, values, b.dirs, log)
+	if err != nil {
+		return nil, errors.Join(err, b.closeDirs())
+	}
+	b.catalog, b.producerIDs.catalog = catalog, catalog
+	b.workers = startWorkers(workerCount)
+	b.server, err = netpoll.Listen(netConfig(cfg, log), b)
+	if err != nil {
+		b.workers.close()
+		return nil, errors.Join(err, b.closeDirs())
+	}
+	return b, nil
+}
+
+func netConfig(cfg *config.Broker, log *slog.Logger) netpoll.Config {
+	n := netpoll.Config{
+		Loops: cfg.Loops, MaxFrame: cfg.RequestMaxBytes, MaxRequests: cfg.MaxRequests, MaxPending: cfg.MaxPendingBytes,
+		FrameBudget: cfg.FrameBudget, MaxConns: cfg.MaxConns, MaxConnsPerIP: cfg.MaxConnsPerIP,
+		IdleTimeout: cfg.IdleTimeout, FrameTimeout: cfg.FrameTimeout,
+		SendBuffer: cfg.SendBuffer, RecvBuffer: cfg.RecvBuffer, Logger: log,
+	}
+	for _, l := range cfg.Listeners {
+		n.Listeners = append(n.Listeners, l.Address())
+	}
+	return n
+}
+
+func (b *Broker) register(apis []api) {
+	b.apis = apis
+	for i := range apis {
+		a := &apis[i]
+		a.index = i
+		for len(b.byKey) <= int(a.key) {
+			b.byKey = append(b.byKey, nil)
+		}
+		b.byKey[a.key] = a
+	}
+}
+
+// openDirs opens every log directory. All must be of one cluster: the first names it, new ones join it.
+func (b *Broker) openDirs(cfg *config.Broker) error {
+	id := logstore.Identity{NodeID: cfg.NodeID}
+	t := cfg.TopicDefaults
+	opts := logstore.Options{
+		SegmentBytes: t.SegmentBytes, SegmentMillis: t.SegmentAge.Milliseconds(),
+		IndexIntervalBytes: t.IndexIntervalBytes, IndexMaxBytes: t.IndexMaxBytes,
+		TailBytes: cfg.TailBytes, Logger: b.log,
+	}
+	for _, path := range cfg.LogDirs {
+		d, err := logstore.OpenDir(path, id, opts)
+		if err != nil {
+			return err
+		}
+		b.dirs = append(b.dirs, d)
+		id.ClusterID = d.ClusterID()
+	}
+	return nil
+}
+
+func (b *Broker) closeDirs() error {
+	var errs []error
+	for _, d := range b.dirs {
+		errs = append(errs, d.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Addrs are the addresses that the broker listens on, one for each listener in order.
+func (b *Broker) Addrs() []string { return b.server.Addrs() }
+
+// ClusterID is the id that clients are told.
+func (b *Broker) ClusterID() string { return b.catalog.Image().ClusterID }
+
+// Drain stops in good order: no new connections or requests, answers for what is under way, everything on disk.
+// It takes at most shutdown.drain.timeout.ms, or until ctx ends; what is not answered by then is cut off. The
+// error says what could not be written.
+func (b *Broker) Drain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, b.limits.drain)
+	defer cancel()
+	b.draining.Store(true)
+	for _, t := range b.catalog.Image().Topics() {
+		for _, p := range t.Partitions {
+			if p != nil {
+				p.waiters.wakeAll()
+			}
+		}
+	}
+	if err := b.server.Drain(ctx); err != nil {
+		b.log.Warn("not all requests were answered", "error", err)
+	}
+	return b.Close()
+}
+
+// Close stops at once. What was acknowledged is in the log and is flushed.
+func (b *Broker) Close() (err error) {
+	b.ended.Do(func() {
+		err = b.server.Close()
+		b.workers.close()
+		err = errors.Join(err, b.closeDirs())
+	})
+	return err
+}
+
+func (b *Broker) addLoop(lp *loop) {
+	b.mu.Lock()
+	b.loops = append(b.loops, lp)
+	b.mu.Unlock()
+}
+
+// clock is the time since the start; unlike the wall clock it never jumps.
+func (b *Broker) clock() time.Duration { return time.Since(b.started) }
+
+// image is the state of the cluster now; a request that needs one state throughout keeps it.
+func (lp *loop) image() *Image { return lp.b.catalog.Image() }
+
+// endpoint is what this client is told of n's address: the advertised one of the listener that it came through,
+// where port 0 stands for the port that was bound.
+func (c *call) endpoint(*Node) (host string, port int32) {
+	nc := c.net.Conn()
+	a := c.b.advertised[nc.Listener()]
+	local, localPort, _ := net.SplitHostPort(nc.LocalAddr())
+	if a.Host == "" {
+		a.Host = local
+	}
+	if a.Port == 0 {
+		a.Port, _ = strconv.Atoi(localPort)
+	}
+	return a.Host, int32(a.Port)
+}
+
+// Ready tells why the broker cannot serve; nil when it can.
+func (b *Broker) Ready() error {
+	if b.draining.Load() {
+		return fmt.Errorf("the broker is stopping")
+	}
+	return nil
+}

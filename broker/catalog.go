@@ -1,0 +1,27 @@
+package broker
+
+// Catalog knows which topics exist and changes that. The hot path asks only for the image; the other methods
+// block (they write to disk, later to the coordinator) and are called from workers.
+//
+// Two kinds exist by design: topics are what lies in log.dirs (dirCatalog), and topics are what the coordinator
+// says.
+type Catalog interface {
+	// Image returns the current state; never nil.
+	Image() *Image
+	// Create makes the topic, or only checks that it could when validateOnly is set, and publishes a new image
+	// that has it. Errors are *Refusal.
+	Create(spec TopicSpec, validateOnly bool) (*Topic, error)
+	// Delete takes the topic out of the image, then removes its logs. Errors are *Refusal.
+	Delete(t *Topic) error
+	// ProducerIDs reserves a block of producer ids that was never given out before, durably.
+	ProducerIDs() (first, count int64, err error)
+}
+
+// TopicSpec is a topic to create.
+type TopicSpec struct {
+	Name        string
+	Partitions  int32 // -1: num.partitions
+	Replication int16 // -1: default.replication.factor
+	Assignment  map[int32][]int32
+	Overrides   map[string]string
+}

@@ -1,0 +1,187 @@
+package broker
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sluice-mq/sluice/config"
+	"github.com/sluice-mq/sluice/logstore"
+	"github.com/sluice-mq/sluice/wire"
+)
+
+// dirCatalog is the catalogue of a broker without a coordinator: a topic exists when log.dirs holds its
+// partitions. What Kafka's files have no place for (settings of topics, the last producer id given out) is in
+// the state file of the first directory.
+type dirCatalog struct {
+	node     int32
+	values   *config.Values
+	defaults *config.Broker
+	dirs     []*logstore.Dir
+	log      *slog.Logger
+
+	image atomic.Pointer[Image]
+
+	mu    sync.Mutex // one change at a time; held while writing to disk
+	state *catalogState
+}
+
+func openDirCatalog(cfg *config.Broker, values *config.Values, dirs []*logstore.Dir, log *slog.Logger) (*dirCatalog, error) {
+	state, err := loadCatalogState(dirs[0].Path())
+	if err != nil {
+		return nil, err
+	}
+	d := &dirCatalog{node: cfg.NodeID, values: values, defaults: cfg, dirs: dirs, log: log, state: state}
+	var logs []*logstore.Log
+	for _, dir := range dirs {
+		logs = append(logs, dir.Logs()...)
+	}
+	topics, err := d.found(logs)
+	if err != nil {
+		return nil, err
+	}
+	im := &Image{ClusterID: dirs[0].ClusterID(), Controller: cfg.NodeID, Nodes: []Node{{ID: cfg.NodeID}}}
+	d.image.Store(im.withTopics(topics))
+	return d, nil
+}
+
+// found makes topics of the logs that lie in the directories.
+func (d *dirCatalog) found(logs []*logstore.Log) ([]*Topic, error) {
+	byName := make(map[string]*Topic)
+	for _, l := range logs {
+		t := byName[l.Topic()]
+		if t == nil {
+			t = &Topic{Name: l.Topic(), ID: l.TopicID()}
+			byName[t.Name] = t
+		}
+		if t.ID != l.TopicID() {
+			return nil, fmt.Errorf("log.dirs holds partitions of two different topics named %s (ids %x and %x): "+
+				"move the directories of one of them away", t.Name, t.ID, l.TopicID())
+		}
+		for int(l.Partition()) >= len(t.Partitions) {
+			t.Partitions = append(t.Partitions, nil)
+		}
+		t.Partitions[l.Partition()] = d.replica(l)
+	}
+	topics := make([]*Topic, 0, len(byName))
+	for _, t := range byName {
+		if err := d.configure(t, d.state.Topics[t.Name]); err != nil {
+			return nil, fmt.Errorf("%s: topic %s: %w", d.state.path, t.Name, err)
+		}
+		topics = append(topics, t)
+	}
+	return topics, nil
+}
+
+func (d *dirCatalog) replica(l *logstore.Log) *Partition {
+	return &Partition{Topic: l.Topic(), Index: l.Partition(), Leader: d.node, Replicas: []int32{d.node}, ISR: []int32{d.node}, log: l}
+}
+
+func (d *dirCatalog) configure(t *Topic, overrides map[string]string) (err error) {
+	t.Overrides = overrides
+	t.Config, err = config.Topic(overrides, d.values)
+	return err
+}
+
+func (d *dirCatalog) Image() *Image { return d.image.Load() }
+
+func (d *dirCatalog) Create(spec TopicSpec, validateOnly bool) (*Topic, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	im := d.image.Load()
+	n, err := d.check(im, &spec)
+	if err != nil {
+		return nil, err
+	}
+	t := &Topic{Name: spec.Name, Partitions: make([]*Partition, n)}
+	for t.ID == [16]byte{} { // zero means "no id" in the protocol
+		_, _ = rand.Read(t.ID[:]) // never fails (crypto/rand)
+	}
+	if err := d.configure(t, spec.Overrides); err != nil {
+		return nil, refuse(wire.InvalidConfig, "%v", err)
+	}
+	if validateOnly {
+		return t, nil
+	}
+	if err := d.makeLogs(t); err != nil {
+		return nil, err
+	}
+	d.image.Store(im.withTopics(append(slices.Clone(im.Topics()), t)))
+	d.log.Info("topic created", "topic", t.Name, "partitions", n)
+	return t, nil
+}
+
+// makeLogs creates the partitions of t, all or none; settings first, so that a topic never exists without them.
+func (d *dirCatalog) makeLogs(t *Topic) error {
+	if len(t.Overrides) > 0 {
+		if err := d.state.setTopic(t.Name, t.Overrides); err != nil {
+			return refuse(wire.KafkaStorageError, "%v", err)
+		}
+	}
+	for i := range t.Partitions {
+		l, err := d.emptiest().Create(t.Name, int32(i), t.ID)
+		if err != nil {
+			d.log.Error("topic not created", "topic", t.Name, "partition", i, "error", err)
+			return errors.Join(refuse(wire.KafkaStorageError, "%v", err), d.removeLogs(t))
+		}
+		t.Partitions[i] = d.replica(l)
+	}
+	return nil
+}
+
+// emptiest is the directory with the fewest partitions, where Kafka too puts the next one.
+func (d *dirCatalog) emptiest() *logstore.Dir {
+	return slices.MinFunc(d.dirs, func(a, b *logstore.Dir) int { return len(a.Logs()) - len(b.Logs()) })
+}
+
+func (d *dirCatalog) Delete(t *Topic) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	im := d.image.Load()
+	if im.TopicNamed(t.Name) != t {
+		return refuse(wire.UnknownTopicOrPartition, "%s", wire.UnknownTopicOrPartition.Message())
+	}
+	rest := slices.DeleteFunc(slices.Clone(im.Topics()), func(x *Topic) bool { return x == t })
+	d.image.Store(im.withTopics(rest))
+	for _, p := range t.Partitions {
+		if p != nil {
+			p.waiters.wakeAll()
+		}
+	}
+	if err := d.removeLogs(t); err != nil {
+		d.log.Error("topic not wholly deleted", "topic", t.Name, "error", err)
+		return refuse(wire.KafkaStorageError, "%v", err)
+	}
+	d.log.Info("topic deleted", "topic", t.Name)
+	return nil
+}
+
+func (d *dirCatalog) removeLogs(t *Topic) error {
+	var errs []error
+	for _, p := range t.Partitions {
+		if p != nil {
+			errs = append(errs, p.log.Dir().Delete(p.log))
+		}
+	}
+	if d.state.Topics[t.Name] != nil {
+		errs = append(errs, d.state.setTopic(t.Name, nil))
+	}
+	return errors.Join(errs...)
+}
+
+// producerIDBlock is how many producer ids one write to disk reserves (as Kafka's ProducerIdsBlock).
+const producerIDBlock = 1000
+
+func (d *dirCatalog) ProducerIDs() (first, count int64, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	first = d.state.NextProducerID
+	if err := d.state.setNextProducerID(first + producerIDBlock); err != nil {
+		return 0, 0, err
+	}
+	return first, producerIDBlock, nil
+}

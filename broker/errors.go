@@ -1,0 +1,51 @@
+package broker
+
+import (
+	"errors"
+
+	"github.com/sluice-mq/sluice/config"
+	"github.com/sluice-mq/sluice/logstore"
+	"github.com/sluice-mq/sluice/wire"
+	"github.com/sluice-mq/sluice/wire/batch"
+)
+
+// Refusals made once, since the data path may meet them often.
+var (
+	fencedEpoch  = refuse(wire.FencedLeaderEpoch, "%s", wire.FencedLeaderEpoch.Message())
+	unknownEpoch = refuse(wire.UnknownLeaderEpoch, "%s", wire.UnknownLeaderEpoch.Message())
+)
+
+// codes is how errors of the packages below become Kafka's; the first that matches counts.
+var codes = []struct {
+	err  error
+	code wire.ErrorCode
+}{
+	{logstore.ErrOffsetOutOfRange, wire.OffsetOutOfRange},
+	{logstore.ErrTooLarge, wire.RecordListTooLarge},
+	{logstore.ErrClosed, wire.NotLeaderOrFollower}, // deleted meanwhile: clients look for the topic again
+	{logstore.ErrCorrupt, wire.CorruptMessage},
+	{logstore.ErrFailed, wire.KafkaStorageError},
+	{logstore.ErrRoll, wire.KafkaStorageError},
+	{batch.ErrTooLarge, wire.MessageTooLarge},
+	{batch.ErrInvalidTimestamp, wire.InvalidTimestamp},
+	{batch.ErrShort, wire.CorruptMessage},
+	{batch.ErrCorrupt, wire.CorruptMessage},
+	{batch.ErrMagic, wire.InvalidRecord},
+	{batch.ErrCodec, wire.UnsupportedCompressionType},
+	{batch.ErrInvalidRecord, wire.InvalidRecord},
+	{config.ErrInvalid, wire.InvalidConfig},
+}
+
+// codeOf is Kafka's code for err.
+func codeOf(err error) wire.ErrorCode {
+	var r *Refusal
+	if errors.As(err, &r) {
+		return r.Code
+	}
+	for i := range codes {
+		if errors.Is(err, codes[i].err) {
+			return codes[i].code
+		}
+	}
+	return wire.UnknownServerError
+}

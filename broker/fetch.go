@@ -1,0 +1,233 @@
+package broker
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-mq/sluice/internal/span"
+	"github.com/sluice-mq/sluice/wire"
+)
+
+// fetch is one Fetch request: what it asks for, what was found, and its state while it waits for more.
+//
+// Life: start fills it from the request and the session; read looks at the logs; if that is enough, or the
+// request may not wait, answer sends it. Otherwise park enters it into the waiter lists of its partitions, and
+// whoever moves it from parked to woken hands it to Run on its own loop, which reads again and answers.
+type fetch struct {
+	loop *loop
+	call *call
+
+	minBytes int64
+	maxBytes int64
+	full     bool // answer every partition, not only those with news
+	wantsLSO bool // read_committed: the answer carries a list of aborted transactions
+	session  *fetchSession
+	epoch    int32 // of the session, as the request gave it
+
+	parts   []fetchPart
+	waiters []waiter    // one for each part, while parked
+	spans   []span.Span // of all parts, each owning one hold until it is spliced into the reply
+	found   int64       // bytes in spans
+	failed  bool        // some part has an error
+
+	state    atomic.Int32
+	gained   atomic.Int64 // bytes found, and appended since
+	deadline atomic.Int64 // on Broker.clock; what tells a timer of an earlier use from this one's
+	timer    *time.Timer
+
+	connNext, connPrev *fetch // parked on the same connection
+}
+
+// States of a fetch. Only an owner of the change from parked to woken runs it.
+const (
+	fetchIdle int32 = iota
+	fetchParked
+	fetchWoken
+)
+
+// fetchPart is one partition of a fetch, asked and found.
+type fetchPart struct {
+	topic    []byte // name; lives as long as the request or the session's entry
+	index    int32
+	offset   int64
+	maxBytes int32
+	epoch    int32 // the leader epoch that the client believes in, -1 none
+	part     *Partition
+	cached   *sessionPart // nil without a session
+
+	err           wire.ErrorCode
+	highWatermark int64
+	logStart      int64
+	from, to      int   // its spans: fetch.spans[from:to]
+	n             int64 // bytes in them
+}
+
+func (lp *loop) newFetch(c *call) *fetch {
+	var f *fetch
+	if n := len(lp.freeFetches); n > 0 {
+		f = lp.freeFetches[n-1]
+		lp.freeFetches = lp.freeFetches[:n-1]
+	} else {
+		f = &fetch{}
+	}
+	f.loop, f.call = lp, c
+	return f
+}
+
+// A fetch that asked for more partitions than this gives its memory back when it ends: some 200 KB kept.
+const maxKeptParts = 1024
+
+func (lp *loop) freeFetch(f *fetch) {
+	clear(f.parts)
+	clear(f.waiters)
+	clear(f.spans)
+	f.parts, f.waiters, f.spans = f.parts[:0], f.waiters[:0], f.spans[:0]
+	f.call, f.session = nil, nil
+	if cap(f.parts) <= maxKeptParts && len(lp.freeFetches) < maxFree {
+		lp.freeFetches = append(lp.freeFetches, f)
+	}
+}
+
+// start reads once and answers, or waits for as long as wait says.
+func (f *fetch) start(wait time.Duration) {
+	f.read()
+	if f.enough() || wait <= 0 || f.loop.b.draining.Load() {
+		f.answer()
+		return
+	}
+	f.park(wait)
+}
+
+// enough tells whether the answer is due now: Kafka answers at once when the bytes suffice, when any partition has
+// an error, and when nothing was asked for.
+func (f *fetch) enough() bool { return f.found >= f.minBytes || f.failed || len(f.parts) == 0 }
+
+// read looks at every partition in turn until the request's bytes are used up. The first batch found is given
+// whole, whatever its size (KIP-74).
+func (f *fetch) read() {
+	f.release()
+	left := f.maxBytes
+	f.found, f.failed = 0, false
+	for i := range f.parts {
+		p := &f.parts[i]
+		f.readPart(p, left)
+		left = max(0, left-p.n)
+		f.found += p.n
+		f.failed = f.failed || p.err != wire.None
+	}
+}
+
+func (f *fetch) readPart(p *fetchPart, left int64) {
+	p.from, p.n = len(f.spans), 0
+	p.to = p.from
+	p.highWatermark, p.logStart = -1, -1
+	p.err = f.check(p)
+	if p.err != wire.None {
+		return
+	}
+	start, end := p.part.log.StartOffset(), p.part.highWatermark()
+	spans, n, err := p.part.log.Read(f.spans, p.offset, end, min(left, int64(p.maxBytes)), f.found == 0)
+	f.spans = spans
+	if err != nil {
+		p.err = codeOf(err)
+		return
+	}
+	p.to, p.n = len(f.spans), n
+	p.highWatermark, p.logStart = end, start
+}
+
+func (f *fetch) check(p *fetchPart) wire.ErrorCode {
+	p.part = f.loop.image().Topic(p.topic).partition(p.index)
+	if p.part == nil {
+		return wire.UnknownTopicOrPartition
+	}
+	if r := p.part.checkEpoch(p.epoch); r != nil {
+		return r.Code
+	}
+	return wire.None
+}
+
+func (f *fetch) release() {
+	for i := range f.spans {
+		f.spans[i].Release()
+	}
+	f.spans = f.spans[:0]
+}
+
+// park waits for more. See waiterList for why nothing is missed.
+func (f *fetch) park(wait time.Duration) {
+	f.release()
+	f.loop.b.parked.Add(1)
+	f.gained.Store(f.found)
+	f.deadline.Store(int64(f.loop.b.clock() + wait))
+	f.call.net.Conn().User.(*conn).add(f)
+	f.state.Store(fetchParked)
+	if cap(f.waiters) < len(f.parts) {
+		f.waiters = make([]waiter, len(f.parts), cap(f.parts))
+	}
+	f.waiters = f.waiters[:len(f.parts)]
+	for i := range f.parts {
+		f.waiters[i].fetch = f
+		f.parts[i].part.waiters.add(&f.waiters[i])
+	}
+	if f.timer == nil {
+		f.timer = time.AfterFunc(wait, f.expire)
+	} else {
+		f.timer.Reset(wait)
+	}
+	if f.changed() && f.state.CompareAndSwap(fetchParked, fetchWoken) {
+		f.Run()
+	}
+}
+
+// changed tells whether any partition has moved since it was read, or is gone.
+func (f *fetch) changed() bool {
+	for i := range f.parts {
+		p := &f.parts[i]
+		if p.part.highWatermark() != p.highWatermark || f.loop.image().Topic(p.topic).partition(p.index) != p.part {
+			return true
+		}
+	}
+	return f.loop.b.draining.Load()
+}
+
+// expire runs on the timer's goroutine.
+func (f *fetch) expire() {
+	if int64(f.loop.b.clock()) >= f.deadline.Load() && f.state.CompareAndSwap(fetchParked, fetchWoken) {
+		f.loop.net.Post(f)
+	}
+}
+
+// Run answers a woken fetch; on its own loop.
+func (f *fetch) Run() {
+	f.timer.Stop()
+	f.state.Store(fetchIdle)
+	f.loop.b.parked.Add(-1)
+	for i := range f.parts {
+		f.parts[i].part.waiters.remove(&f.waiters[i])
+	}
+	f.call.net.Conn().User.(*conn).remove(f)
+	f.read()
+	f.answer()
+}
+
+// add and remove keep the list of the connection's parked fetches.
+func (c *conn) add(f *fetch) {
+	f.connPrev, f.connNext = nil, c.parked
+	if c.parked != nil {
+		c.parked.connPrev = f
+	}
+	c.parked = f
+}
+
+func (c *conn) remove(f *fetch) {
+	if f.connPrev != nil {
+		f.connPrev.connNext = f.connNext
+	} else {
+		c.parked = f.connNext
+	}
+	if f.connNext != nil {
+		f.connNext.connPrev = f.connPrev
+	}
+	f.connNext, f.connPrev = nil, nil
+}

@@ -1,0 +1,69 @@
+package broker
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/sluice-mq/sluice/config"
+)
+
+// Image is one state of the cluster as this broker knows it: its members and topics. It is immutable; a change
+// makes a new image and publishes it whole, so that a request sees one state from beginning to end.
+type Image struct {
+	ClusterID  string
+	Controller int32 // node id, -1 when there is none
+	Nodes      []Node
+
+	topics []*Topic // by name
+	byName map[string]*Topic
+	byID   map[[16]byte]*Topic
+}
+
+// Node is a member of the cluster.
+type Node struct {
+	ID   int32
+	Rack string // empty when none
+}
+
+// Topic is a topic and its partitions; index i holds partition i.
+type Topic struct {
+	Name       string
+	ID         [16]byte
+	Internal   bool
+	Overrides  map[string]string // configuration set on the topic itself
+	Config     config.TopicConfig
+	Partitions []*Partition
+}
+
+// withTopics returns a copy of im whose topics are ts.
+func (im *Image) withTopics(ts []*Topic) *Image {
+	n := *im
+	n.topics = slices.SortedFunc(slices.Values(ts), func(a, b *Topic) int { return strings.Compare(a.Name, b.Name) })
+	n.byName = make(map[string]*Topic, len(ts))
+	n.byID = make(map[[16]byte]*Topic, len(ts))
+	for _, t := range ts {
+		n.byName[t.Name] = t
+		n.byID[t.ID] = t
+	}
+	return &n
+}
+
+// Topics returns every topic in the order of their names. The caller must not change the slice.
+func (im *Image) Topics() []*Topic { return im.topics }
+
+// Topic returns the topic with that name, or nil. It does not allocate.
+func (im *Image) Topic(name []byte) *Topic { return im.byName[string(name)] }
+
+// TopicNamed is Topic for a string.
+func (im *Image) TopicNamed(name string) *Topic { return im.byName[name] }
+
+// TopicByID returns the topic with that id, or nil.
+func (im *Image) TopicByID(id [16]byte) *Topic { return im.byID[id] }
+
+// partition returns partition i of t, or nil when t is nil or has no such partition.
+func (t *Topic) partition(i int32) *Partition {
+	if t == nil || i < 0 || int(i) >= len(t.Partitions) {
+		return nil
+	}
+	return t.Partitions[i]
+}

@@ -1,0 +1,113 @@
+package broker
+
+import (
+	"strings"
+
+	"github.com/sluice-mq/sluice/wire"
+)
+
+// maxTopicName is Kafka's Topic.MAX_NAME_LENGTH: a directory name of 255 less a partition number and a suffix.
+const maxTopicName = 249
+
+// checkTopicName applies Kafka's rules for names (Topic.validate).
+func checkTopicName(name string) *Refusal {
+	why := ""
+	switch {
+	case name == "":
+		why = "the empty string is not allowed"
+	case name == "." || name == "..":
+		why = "'" + name + "' is not allowed"
+	case len(name) > maxTopicName:
+		why = "the length of '" + name + "' is longer than the max allowed length 249"
+	case strings.ContainsFunc(name, notTopicRune):
+		why = "'" + name + "' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
+	default:
+		return nil
+	}
+	return refuse(wire.InvalidTopicException, "Topic name is invalid: %s", why)
+}
+
+func notTopicRune(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-')
+}
+
+// collides tells whether two names differ only in '.' and '_', which metrics cannot keep apart.
+func collides(a, b string) bool {
+	return a != b && strings.ReplaceAll(a, ".", "_") == strings.ReplaceAll(b, ".", "_")
+}
+
+// Most partitions that one request may create; each costs a directory, three files and a descriptor. Kafka has no
+// such limit but its controller's record batch of 10,000.
+const maxPartitions = 10000
+
+// check applies the rules for a new topic and returns its number of partitions. The order and the words are those
+// of Kafka's ReplicationControlManager, with this broker as the only member.
+func (d *dirCatalog) check(im *Image, s *TopicSpec) (int, error) {
+	if r := checkTopicName(s.Name); r != nil {
+		return 0, r
+	}
+	for _, t := range im.Topics() {
+		if t.Name == s.Name {
+			return 0, refuse(wire.TopicAlreadyExists, "Topic '%s' already exists.", s.Name)
+		}
+		if collides(t.Name, s.Name) {
+			return 0, refuse(wire.InvalidTopicException, "Topic '%s' collides with existing topic: %s", s.Name, t.Name)
+		}
+	}
+	if len(s.Assignment) > 0 {
+		return d.checkAssignment(s)
+	}
+	partitions, replication := s.Partitions, s.Replication
+	switch {
+	case replication < -1 || replication == 0:
+		return 0, refuse(wire.InvalidReplicationFactor, "Replication factor must be larger than 0, or -1 to use the default value.")
+	case partitions < -1 || partitions == 0:
+		return 0, refuse(wire.InvalidPartitions, "Number of partitions was set to an invalid non-positive value.")
+	}
+	if partitions == -1 {
+		partitions = d.defaults.NumPartitions
+	}
+	if replication == -1 {
+		replication = d.defaults.ReplicationFactor
+	}
+	if int(replication) > len(im.Nodes) {
+		return 0, refuse(wire.InvalidReplicationFactor, "Unable to replicate the partition %d time(s): The target replication "+
+			"factor of %d cannot be reached because only %d broker(s) are registered.", replication, replication, len(im.Nodes))
+	}
+	if partitions > maxPartitions {
+		return 0, refuse(wire.InvalidPartitions, "%d partitions are more than the %d that one topic may be created with.",
+			partitions, maxPartitions)
+	}
+	return int(partitions), nil
+}
+
+func (d *dirCatalog) checkAssignment(s *TopicSpec) (int, error) {
+	switch {
+	case s.Replication != -1:
+		return 0, refuse(wire.InvalidRequest, "A manual partition assignment was specified, but replication factor was not set to -1.")
+	case s.Partitions != -1:
+		return 0, refuse(wire.InvalidRequest, "A manual partition assignment was specified, but numPartitions was not set to -1.")
+	case len(s.Assignment) > maxPartitions:
+		return 0, refuse(wire.InvalidPartitions, "%d partitions are more than the %d that one topic may be created with.",
+			len(s.Assignment), maxPartitions)
+	}
+	for i := range int32(len(s.Assignment)) {
+		replicas, ok := s.Assignment[i]
+		switch {
+		case !ok:
+			return 0, refuse(wire.InvalidReplicaAssignment, "partitions should be a consecutive 0-based integer sequence")
+		case len(replicas) == 0:
+			return 0, refuse(wire.InvalidReplicaAssignment, "The manual partition assignment includes an empty replica list.")
+		}
+		for j, id := range replicas {
+			switch {
+			case id != d.node:
+				return 0, refuse(wire.InvalidReplicaAssignment, "The manual partition assignment includes broker %d, but no such "+
+					"broker is registered.", id)
+			case j > 0:
+				return 0, refuse(wire.InvalidReplicaAssignment, "The manual partition assignment includes the broker %d more than once.", id)
+			}
+		}
+	}
+	return len(s.Assignment), nil
+}

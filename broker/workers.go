@@ -1,0 +1,61 @@
+package broker
+
+import "sync"
+
+// workers run what may block, so that the event loops do not. There are few of them: they are for topics and
+// look-ups, not for the data path. The queue holds at most one entry per open request of an API that may block;
+// the network layer bounds those per connection.
+type workers struct {
+	mu     sync.Mutex
+	cond   sync.Cond
+	queue  []func()
+	closed bool
+	done   sync.WaitGroup
+}
+
+func startWorkers(n int) *workers {
+	w := &workers{}
+	w.cond.L = &w.mu
+	for range n {
+		w.done.Go(w.run)
+	}
+	return w
+}
+
+// do queues f. After close it does nothing.
+func (w *workers) do(f func()) {
+	w.mu.Lock()
+	if !w.closed {
+		w.queue = append(w.queue, f)
+		w.cond.Signal()
+	}
+	w.mu.Unlock()
+}
+
+func (w *workers) run() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for {
+		for len(w.queue) == 0 {
+			if w.closed {
+				return
+			}
+			w.cond.Wait()
+		}
+		f := w.queue[0]
+		w.queue[0] = nil
+		w.queue = w.queue[1:]
+		w.mu.Unlock()
+		f()
+		w.mu.Lock()
+	}
+}
+
+// close lets the workers finish what is queued and waits for them.
+func (w *workers) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.cond.Broadcast()
+	w.mu.Unlock()
+	w.done.Wait()
+}

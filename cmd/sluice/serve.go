@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-mq/sluice/broker"
+	"github.com/sluice-mq/sluice/broker/admin"
+	"github.com/sluice-mq/sluice/config"
+)
+
+type serveFlags struct {
+	configFlags
+	readyFile string
+	logFormat string
+	logLevel  string
+}
+
+func newServeCommand() *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run a broker",
+		Long: "Run a broker. Without arguments it keeps its data in ./sluice-data and listens on 127.0.0.1:9092 for\n" +
+			"Kafka clients and on 127.0.0.1:9404 for HTTP (/metrics, /livez, /readyz, /debug/pprof).\n\n" +
+			"SIGTERM or SIGINT: stop accepting, answer what is under way, flush, exit with 0. A second one: stop at once.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&f.readyFile, "ready-file", "", "write pid, ids and addresses to this file (JSON) when ready")
+	cmd.Flags().StringVar(&f.logFormat, "log-format", "text", "log as text or json, on standard error")
+	cmd.Flags().StringVar(&f.logLevel, "log-level", "info", "log from debug, info, warn or error on")
+	return cmd
+}
+
+func (f *serveFlags) run(cmd *cobra.Command) error {
+	log, err := newLogger(cmd.ErrOrStderr(), f.logFormat, f.logLevel)
+	if err != nil {
+		return err
+	}
+	values, cfg, err := f.broker(programOf(cmd))
+	if err != nil {
+		return err
+	}
+	s, err := startServer(cfg, values, log)
+	if err != nil {
+		return err
+	}
+	if err := s.announce(cmd.OutOrStdout(), f.readyFile, cfg); err != nil {
+		return errors.Join(err, s.stop())
+	}
+	<-cmd.Context().Done()
+	log.Info("stopping; a second signal stops at once")
+	return s.stop()
+}
+
+// server is a broker with its HTTP port.
+type server struct {
+	begin  time.Time
+	broker *broker.Broker
+	admin  *admin.Server // nil when turned off
+}
+
+// startServer logs what is not default, then opens and listens.
+func startServer(cfg *config.Broker, values *config.Values, log *slog.Logger) (*server, error) {
+	s := &server{begin: time.Now()}
+	for _, w := range values.Warnings() {
+		log.Warn(w)
+	}
+	for _, e := range values.NonDefault() {
+		log.Info("setting", "key", e.Key.Name, "value", e.Value.Text, "source", e.Value.Source.String())
+	}
+	var err error
+	if cfg.AdminListener != "" {
+		if s.admin, err = admin.Listen(cfg.AdminListener, log); err != nil {
+			return nil, portError(err, "admin.listener")
+		}
+	}
+	if s.broker, err = broker.Start(cfg, values, log); err != nil {
+		return nil, errors.Join(portError(err, "listeners"), s.stop())
+	}
+	if s.admin != nil {
+		s.admin.Attach(s.broker)
+	}
+	return s, nil
+}
+
+// portError adds what to do about an address that cannot be bound.
+func portError(err error, key string) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "listen" {
+		return fmt.Errorf("%w; choose another address with --set %s=…, port 0 for any free one", err, key)
+	}
+	return err
+}
+
+// stopTimeout is for HTTP requests under way; the broker has shutdown.drain.timeout.ms.
+const stopTimeout = 2 * time.Second
+
+func (s *server) stop() error {
+	var err error
+	if s.broker != nil {
+		err = s.broker.Drain(context.Background())
+	}
+	if s.admin != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		_ = s.admin.Close(ctx) // a profile that takes longer is cut off
+	}
+	return err
+}
+
+// readiness is the ready file; the names are stable.
+type readiness struct {
+	PID         int    `json:"pid"`
+	NodeID      int32  `json:"node_id"`
+	ClusterID   string `json:"cluster_id"`
+	Kafka       string `json:"kafka"`
+	Coordinator string `json:"coordinator"` // empty while there is none
+	Admin       string `json:"admin"`
+}
+
+// announce prints where the broker listens and what to do next, and writes the ready file.
+func (s *server) announce(w io.Writer, file string, cfg *config.Broker) error {
+	r := readiness{PID: os.Getpid(), NodeID: cfg.NodeID, ClusterID: s.broker.ClusterID(), Kafka: s.broker.Addrs()[0]}
+	if s.admin != nil {
+		r.Admin = s.admin.Addr()
+	}
+	fmt.Fprintf(w, "Sluice is ready after %d ms, with its data in %s\n", time.Since(s.begin).Milliseconds(), cfg.LogDirs[0])
+	for _, a := range s.broker.Addrs() {
+		fmt.Fprintf(w, "  Kafka clients  %s\n", a)
+	}
+	if r.Admin != "" {
+		fmt.Fprintf(w, "  metrics        http://%s/metrics (and /readyz, /debug/pprof/)\n", r.Admin)
+	}
+	at := ""
+	if r.Kafka != defaultBootstrap {
+		at = " --bootstrap " + r.Kafka
+	}
+	fmt.Fprintf(w, "Next, in another terminal:\n  sluice topic create t%[1]s\n  echo hello | sluice produce t%[1]s\n"+
+		"  sluice consume t%[1]s -e\n  sluice bench run --rate 10000%[1]s\n", at)
+	if file == "" {
+		return nil
+	}
+	return writeReadyFile(file, r)
+}
+
+// writeReadyFile renames a whole file into place, so that a reader never sees a part of it.
+func writeReadyFile(file string, r readiness) error {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
+	if err != nil {
+		return fmt.Errorf("--ready-file: %w", err)
+	}
+	_, err = tmp.Write(append(text, '\n'))
+	err = errors.Join(err, tmp.Chmod(0o644), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), file)
+	}
+	if err != nil {
+		_ = os.Remove(tmp.Name()) // the first error is what counts
+		return fmt.Errorf("--ready-file: %w", err)
+	}
+	return nil
+}
+
+func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, usagef("--log-level %s: levels are debug, info, warn and error", level)
+	}
+	o := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, o)), nil
+	}
+	return nil, usagef("--log-format %s: formats are text and json", format)
+}

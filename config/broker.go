@@ -1,0 +1,193 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Broker is the typed and checked form of the broker keys. A zero duration or a
+// negative number means what the field says; Forever stands for no limit.
+type Broker struct {
+	NodeID        int32
+	Listeners     []Listener // at least one, all PLAINTEXT
+	Advertised    []Listener // one per listener, same order. Port 0: the port that was bound; empty Host: this host's name
+	AdminListener string     // host:port, empty for none
+	LogDirs       []string   // at least one, cleaned, all different
+
+	NumPartitions     int32
+	ReplicationFactor int16
+	MinInSyncReplicas int32
+	AutoCreateTopics  bool
+	DeleteTopics      bool
+	MessageMaxBytes   int32
+
+	Loops           int // num.network.threads, never 0
+	RequestMaxBytes int
+	SendBuffer      int // -1: leave it to the kernel
+	RecvBuffer      int // -1: leave it to the kernel
+	ListenBacklog   int
+	FrameTimeout    time.Duration
+	MaxRequests     int           // per connection
+	MaxPendingBytes int64         // per connection
+	FrameBudget     int64         // queued.max.request.bytes resolved: at least RequestMaxBytes
+	IdleTimeout     time.Duration // Forever for never
+	MaxConns        int
+	MaxConnsPerIP   int
+	DrainTimeout    time.Duration
+	FetchMaxBytes   int32
+	FetchSessions   int
+	TailBytes       int
+	TopicDefaults   TopicConfig // of a topic without settings of its own
+}
+
+// Forever is the duration that stands for never: Kafka's Long.MAX_VALUE in ms does
+// not fit a time.Duration.
+const Forever = time.Duration(math.MaxInt64)
+
+// minFrameBudget is the memory for requests when queued.max.request.bytes is -1:
+// room for a default producer's batches of 16 KiB to 1 MiB from a hundred or more
+// connections, twice over.
+const minFrameBudget = 128 << 20
+
+// Broker builds the typed form. Its error is Problems, about values that are right
+// alone but not together.
+func (v *Values) Broker() (*Broker, error) {
+	r := reader{v: v}
+	b := &Broker{
+		NodeID:            r.nodeID(),
+		AdminListener:     r.admin(),
+		LogDirs:           r.logDirs(),
+		NumPartitions:     int32(r.integer("num.partitions")),
+		ReplicationFactor: int16(min(r.integer("default.replication.factor"), math.MaxInt16)),
+		MinInSyncReplicas: int32(r.integer("min.insync.replicas")),
+		AutoCreateTopics:  r.boolean("auto.create.topics.enable"),
+		DeleteTopics:      r.boolean("delete.topic.enable"),
+		MessageMaxBytes:   int32(r.integer("message.max.bytes")),
+		Loops:             r.loops(runtime.NumCPU()),
+		RequestMaxBytes:   int(r.integer("socket.request.max.bytes")),
+		SendBuffer:        int(r.integer("socket.send.buffer.bytes")),
+		RecvBuffer:        int(r.integer("socket.receive.buffer.bytes")),
+		ListenBacklog:     int(r.integer("socket.listen.backlog.size")),
+		FrameTimeout:      Millis(r.integer("socket.frame.timeout.ms")),
+		MaxRequests:       int(r.integer("socket.max.requests")),
+		MaxPendingBytes:   r.integer("socket.max.pending.bytes"),
+		IdleTimeout:       Millis(r.integer("connections.max.idle.ms")),
+		MaxConns:          int(r.integer("max.connections")),
+		MaxConnsPerIP:     int(r.integer("max.connections.per.ip")),
+		DrainTimeout:      Millis(r.integer("shutdown.drain.timeout.ms")),
+		FetchMaxBytes:     int32(r.integer("fetch.max.bytes")),
+		FetchSessions:     int(r.integer("max.incremental.fetch.session.cache.slots")),
+		TailBytes:         int(r.integer("log.tail.bytes")),
+	}
+	b.FrameBudget = r.frameBudget(int64(b.RequestMaxBytes))
+	b.Listeners, b.Advertised = r.listeners()
+	var err error
+	if b.TopicDefaults, err = Topic(nil, v); err != nil {
+		r.fail("log.", "%v", err)
+	}
+	if len(r.problems) > 0 {
+		return nil, r.problems
+	}
+	return b, nil
+}
+
+// Millis turns Kafka's milliseconds into a duration: negative and what does not fit
+// is Forever.
+func Millis(n int64) time.Duration {
+	if n < 0 || n > math.MaxInt64/int64(time.Millisecond) {
+		return Forever
+	}
+	return time.Duration(n) * time.Millisecond
+}
+
+// reader takes typed values out of Values and collects problems.
+type reader struct {
+	v        *Values
+	problems Problems
+}
+
+func (r *reader) fail(key, format string, args ...any) {
+	r.problems = append(r.problems, Problem{Key: key, Source: r.v.Get(key).Source, Message: fmt.Sprintf(format, args...)})
+}
+
+// integer reads a number that Load has checked; what Load refused reads as 0.
+func (r *reader) integer(key string) int64 {
+	n, _ := strconv.ParseInt(r.v.Get(key).Text, 10, 64)
+	return n
+}
+
+func (r *reader) boolean(key string) bool { return strings.EqualFold(r.v.Get(key).Text, "true") }
+
+func (r *reader) nodeID() int32 {
+	node, broker := r.v.IsSet("node.id"), r.v.IsSet("broker.id")
+	if !broker {
+		return int32(r.integer("node.id"))
+	}
+	id := int32(r.integer("broker.id"))
+	if node && id != int32(r.integer("node.id")) {
+		r.fail("broker.id", "broker.id=%d and node.id=%d (%s) differ; they are two names of one thing",
+			id, r.integer("node.id"), r.v.Get("node.id").Source)
+	}
+	return id
+}
+
+func (r *reader) logDirs() []string {
+	key := "log.dirs"
+	if !r.v.IsSet(key) {
+		key = "log.dir"
+	}
+	dirs := splitList(r.v.Get(key).Text)
+	if len(dirs) == 0 {
+		r.fail(key, "%s names no directory", key)
+	}
+	seen := map[string]bool{}
+	for i, d := range dirs {
+		dirs[i] = filepath.Clean(d)
+		if seen[dirs[i]] {
+			r.fail(key, "%s names %s twice", key, dirs[i])
+		}
+		seen[dirs[i]] = true
+	}
+	return dirs
+}
+
+func (r *reader) loops(cpus int) int {
+	if r.v.IsSet("num.network.threads") {
+		return int(r.integer("num.network.threads"))
+	}
+	return max(1, cpus/2)
+}
+
+func (r *reader) frameBudget(requestMax int64) int64 {
+	n := r.integer("queued.max.request.bytes")
+	if n <= 0 {
+		return max(minFrameBudget, requestMax)
+	}
+	if n < requestMax {
+		r.fail("queued.max.request.bytes", "queued.max.request.bytes=%d is less than socket.request.max.bytes=%d (%s)",
+			n, requestMax, r.v.Get("socket.request.max.bytes").Source)
+	}
+	return n
+}
+
+func (r *reader) admin() string {
+	text := r.v.Get("admin.listener").Text
+	if text == "" {
+		return ""
+	}
+	if _, port, err := net.SplitHostPort(text); err != nil || !validPort(port) {
+		r.fail("admin.listener", "admin.listener=%s is not host:port", text)
+	}
+	return text
+}
+
+func validPort(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return err == nil
+}

@@ -1,0 +1,29 @@
+package sys
+
+import "golang.org/x/sys/unix"
+
+// Fdatasync blocks until the data of fd, and what metadata is needed to read it back, is on the device.
+//
+// An error is final: Linux may have marked the failed pages clean, so that a second call succeeds having
+// written nothing.
+func Fdatasync(fd int) error {
+	for {
+		if err := unix.Fdatasync(fd); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// SyncDir blocks until the names in the directory are on the device: files created, renamed and removed.
+func SyncDir(path string) error {
+	fd, err := OpenFile(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer CloseFile(fd)
+	for {
+		if err := unix.Fsync(fd); err != unix.EINTR {
+			return err
+		}
+	}
+}

@@ -1,0 +1,13 @@
+// Package logstore keeps partitions' logs on disk in Kafka's own format: log directories, segments, indexes,
+// checkpoints, recovery. FORMAT.md has the layout of each file and the crash argument of each operation.
+//
+// It stores batches, not requests, and never learns of leaders or high watermarks: a reader passes the upper
+// bound. It validates nothing that a producer sent; whoever appends has done so.
+//
+// Entry points: OpenDir for a Dir (one entry of log.dirs), Dir.Create and Dir.Logs for a Log, Log.Append and
+// Log.Read, which answers with spans.
+//
+// Concurrency: all exported methods may be called from any goroutine. One append at a time per log; readers wait
+// neither for appenders nor for each other (see Log). A Dir has one goroutine of its own, for syncing rolled
+// segments, checkpoints and removals.
+package logstore

@@ -1,0 +1,37 @@
+package logstore
+
+import "errors"
+
+// Sentinel errors; what is returned wraps one of them and says which directory, log or file.
+var (
+	// ErrLocked: another process has the directory open.
+	ErrLocked = errors.New("log directory is in use by another process")
+	// ErrNotWritable: the directory cannot be created, or no file can be created in it.
+	ErrNotWritable = errors.New("log directory is not writable")
+	// ErrForeign: meta.properties names another cluster or node.
+	ErrForeign = errors.New("log directory belongs to another cluster or node")
+	// ErrUnsupported: the directory holds something that a Kafka broker has to finish or convert first.
+	ErrUnsupported = errors.New("not supported")
+
+	// ErrExists: Create of a partition that is there.
+	ErrExists = errors.New("partition exists")
+	// ErrBadName: not a topic name or partition number that Kafka allows.
+	ErrBadName = errors.New("invalid topic name or partition")
+	// ErrClosed: the log was closed or deleted.
+	ErrClosed = errors.New("log is closed")
+	// ErrFailed: an earlier write or flush of the log failed, or this one did. Appends are refused until the
+	// directory is opened anew; reads go on.
+	ErrFailed = errors.New("log has failed")
+	// ErrRoll: a new segment could not be created. Nothing was appended; the next append tries again.
+	ErrRoll = errors.New("segment roll failed")
+	// ErrTooLarge: the batch is larger than a segment may be (Kafka's RecordBatchTooLargeException).
+	ErrTooLarge = errors.New("batch is larger than a segment")
+	// ErrEpoch: the leader epoch is below one the log has seen.
+	ErrEpoch = errors.New("leader epoch is fenced")
+	// ErrOffsetOutOfRange: the offset is below the log start or above the log end.
+	ErrOffsetOutOfRange = errors.New("offset out of range")
+	// ErrCorrupt: bytes of a log file are not what was appended.
+	ErrCorrupt = errors.New("log is corrupt")
+)
+
+var errShortWrite = errors.New("nothing was written")

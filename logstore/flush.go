@@ -1,0 +1,174 @@
+package logstore
+
+import (
+	"sync"
+	"time"
+)
+
+// Flush blocks until everything below the end offset, as it is when Flush begins, is on the device. A failure is
+// final: the log takes no more appends, and later calls do not make up for it.
+func (l *Log) Flush() error { return l.flush(true) }
+
+// flush syncs the segments that no append touches any more, and with active the last one too, in offset order,
+// and moves the recovery point behind what was synced.
+func (l *Log) flush(active bool) error {
+	l.flushMu.Lock()
+	began := time.Now()
+	upTo, err := l.flushLocked(active)
+	l.flushMu.Unlock()
+	switch {
+	case err != nil && l.closed.Load():
+		return nil // deleted under us: there is nothing left to keep (KAFKA-19571)
+	case err != nil:
+		l.mu.Lock()
+		first := l.failed == nil
+		err = l.fail(err)
+		l.mu.Unlock()
+		if first {
+			l.reportFailure(err)
+		}
+		return err
+	}
+	if f := l.d.opts.Listener.Flushed; f != nil && upTo >= 0 {
+		f(l, upTo, time.Since(began))
+	}
+	return nil
+}
+
+// flushLocked returns the new recovery point, -1 when there was nothing to do. The caller holds flushMu.
+func (l *Log) flushLocked(active bool) (upTo int64, err error) {
+	l.mu.Lock()
+	failed := l.failed
+	l.mu.Unlock()
+	if failed != nil {
+		return -1, failed
+	}
+	return l.flushFiles(active)
+}
+
+func (l *Log) flushFiles(active bool) (upTo int64, err error) {
+	// In this order: the list then holds every segment with offsets below end.
+	end := l.end.Load()
+	list := l.segs.Load().s
+	upTo = -1
+	for i, s := range list {
+		sealed := i+1 < len(list)
+		if s.flushed || !sealed && (!active || end == l.recoveryPoint.Load() && s.indexed()) || !s.tryRetain() {
+			continue
+		}
+		err := s.sync()
+		s.Release()
+		if err != nil {
+			return -1, err
+		}
+		if upTo = end; sealed {
+			s.flushed, upTo = true, list[i+1].base
+		}
+	}
+	if upTo < 0 {
+		return -1, nil
+	}
+	// The names of new segments and indexes. Before the recovery point moves past them.
+	if err := syncDir(l.dir); err != nil {
+		return -1, err
+	}
+	l.recoveryPoint.Store(max(upTo, l.recoveryPoint.Load()))
+	return upTo, nil
+}
+
+// housekeepingInterval is how often high watermarks are written (replica.high.watermark.checkpoint.interval.ms)
+// and the memory of logs that nobody writes to is given back.
+const housekeepingInterval = 5 * time.Second
+
+// flusher is the one goroutine of a Dir for what must not be done between two appends: syncing rolled segments,
+// checkpoints, removing deleted logs. Its queue holds a log at most once, so it is bounded by their number. When
+// the device is slower than the appenders, rolled segments wait in the page cache, which the kernel bounds.
+type flusher struct {
+	d    *Dir
+	wake chan struct{} // capacity 1
+	stop chan struct{}
+	done chan struct{}
+
+	mu     sync.Mutex
+	logs   []*Log
+	remove []string
+}
+
+func startFlusher(d *Dir) *flusher {
+	f := &flusher{d: d, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	go f.run()
+	return f
+}
+
+// add queues l for a flush of its rolled segments.
+func (f *flusher) add(l *Log) {
+	if l.queued.CompareAndSwap(false, true) {
+		f.mu.Lock()
+		f.logs = append(f.logs, l)
+		f.mu.Unlock()
+		f.signal()
+	}
+}
+
+// addRemoval queues a directory for removal.
+func (f *flusher) addRemoval(path string) {
+	f.mu.Lock()
+	f.remove = append(f.remove, path)
+	f.mu.Unlock()
+	f.signal()
+}
+
+func (f *flusher) signal() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (f *flusher) run() {
+	defer close(f.done)
+	housekeeping := time.NewTicker(housekeepingInterval)
+	defer housekeeping.Stop()
+	checkpoint := time.NewTicker(f.d.opts.CheckpointInterval)
+	defer checkpoint.Stop()
+	for {
+		select {
+		case <-f.wake:
+			f.drain()
+		case <-housekeeping.C:
+			f.d.sweepTails()
+			f.d.writeCheckpoint(highWatermarkFile)
+		case <-checkpoint.C:
+			f.d.writeCheckpoint(recoveryPointFile)
+			f.d.writeCheckpoint(logStartFile)
+		case <-f.stop:
+			f.drain()
+			return
+		}
+	}
+}
+
+func (f *flusher) drain() {
+	for {
+		f.mu.Lock()
+		logs, remove := f.logs, f.remove
+		f.logs, f.remove = nil, nil
+		f.mu.Unlock()
+		if len(logs) == 0 && len(remove) == 0 {
+			return
+		}
+		for _, l := range logs {
+			l.queued.Store(false) // before the flush: a roll during it queues the log again
+			l.flush(false)        // reports its own failure
+		}
+		for _, path := range remove {
+			f.d.removeAll(path)
+		}
+	}
+}
+
+// close waits until all that was queued is done.
+func (f *flusher) close() {
+	close(f.stop)
+	<-f.done
+}

@@ -1,0 +1,299 @@
+package logstore
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-mq/sluice/internal/invariants"
+	"github.com/sluice-mq/sluice/internal/span"
+	"github.com/sluice-mq/sluice/internal/sys"
+	"github.com/sluice-mq/sluice/wire/batch"
+)
+
+// Log is one partition's log.
+//
+// An append, under mu:
+//
+//	stamp base offset and epoch -> roll if due -> one pwrite -> index entry -> size -> tail -> end offset
+//
+// The end offset is stored last: a reader that sees it finds everything before it in place. Readers take the
+// list of segments and the end as they are and hold the segments they return (see Read). A write that fails is
+// undone by truncating the file to the batch before it, and the log then takes no more appends: whether the
+// device kept its promises is not known (KAFKA-10778).
+//
+// A flush works on what lies below the end offset at its beginning and takes mu only to look at the state. One
+// mutex around readers, appends and flushes was the alternative; it makes a consumer wait for the disk.
+//
+// Lock order: Dir.mu, flushMu, mu, epochs.mu; the tail's, indexes' and hints' mutexes are taken last and alone.
+type Log struct {
+	d         *Dir
+	topic     string
+	partition int32
+	id        [16]byte
+	name      string // topic-partition
+	dir       string // path while the log lives
+
+	segs   atomic.Pointer[segList]
+	start  atomic.Int64
+	end    atomic.Int64
+	closed atomic.Bool
+	tail   tail
+	hints  hints
+	epochs epochs
+
+	// flushMu is held while files are synced. It guards recoveryPoint's change and segment.flushed.
+	flushMu       sync.Mutex
+	recoveryPoint atomic.Int64
+	queued        atomic.Bool // in the flusher's queue
+
+	mu     sync.Mutex // guards what follows, and the order of appends
+	active *segment
+	failed error
+}
+
+// AppendInfo says which offsets a batch got.
+type AppendInfo struct{ Base, Last int64 }
+
+// Topic is the topic's name.
+func (l *Log) Topic() string { return l.topic }
+
+// Partition is the partition's number.
+func (l *Log) Partition() int32 { return l.partition }
+
+// TopicID is the topic's UUID from partition.metadata, zero when there is none (a directory of an old Kafka).
+func (l *Log) TopicID() [16]byte { return l.id }
+
+// Dir is the directory that has the log.
+func (l *Log) Dir() *Dir { return l.d }
+
+// Name is the name of the log's directory: "topic-partition".
+func (l *Log) Name() string { return l.name }
+
+// StartOffset is the first offset that may be read.
+func (l *Log) StartOffset() int64 { return l.start.Load() }
+
+// EndOffset is the offset the next record gets. All below it is written and readable.
+func (l *Log) EndOffset() int64 { return l.end.Load() }
+
+// RecoveryPoint is the offset below which everything is known to be on the device.
+func (l *Log) RecoveryPoint() int64 { return l.recoveryPoint.Load() }
+
+// Size is the sum of the segments' bytes.
+func (l *Log) Size() int64 {
+	var n int64
+	for _, s := range l.segs.Load().s {
+		n += s.size.Load()
+	}
+	return n
+}
+
+// Segments is the number of segments.
+func (l *Log) Segments() int { return len(l.segs.Load().s) }
+
+// Err is the error that made the log fail, nil while it takes appends.
+func (l *Log) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failed
+}
+
+// Append writes b as the log's next batch and returns the offsets it got. The base offset and leaderEpoch are
+// stamped into b in place. b must have been validated: its offsets are taken from its header. ref backs b's
+// memory (nil: b is the caller's after the return); it may be retained, and then b must stay unchanged while
+// that hold lasts.
+//
+// It blocks for one pwrite to the page cache. A leaderEpoch above the last one is first written to
+// leader-epoch-checkpoint, with an fsync; call BeginEpoch beforehand where that would hurt.
+//
+// ErrTooLarge, ErrEpoch (leaderEpoch is below the latest one) and ErrRoll: nothing was written. ErrFailed: nothing was appended, now or ever again.
+func (l *Log) Append(b batch.Batch, leaderEpoch int32, ref span.Ref) (AppendInfo, error) {
+	o := &l.d.opts
+	l.mu.Lock()
+	hadFailed, base := l.failed != nil, l.active.base
+	info, took, err := l.appendLocked(b, leaderEpoch, ref)
+	failed := l.failed != nil && !hadFailed
+	rolled, newBase := l.active.base != base, l.active.base
+	l.mu.Unlock()
+
+	if rolled {
+		l.d.flusher.add(l)
+		if o.Listener.Rolled != nil {
+			o.Listener.Rolled(l, newBase)
+		}
+	}
+	if failed {
+		l.reportFailure(err)
+	}
+	if err == nil && o.Listener.Appended != nil {
+		o.Listener.Appended(l, len(b))
+	}
+	if took > SlowWriteAfter {
+		o.Listener.SlowWrite(l, len(b), took)
+	}
+	return info, err
+}
+
+func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info AppendInfo, took time.Duration, err error) {
+	o := &l.d.opts
+	if err := l.appendable(); err != nil {
+		return info, 0, err
+	}
+	if latest := l.epochs.latest(); epoch < latest {
+		return info, 0, fmt.Errorf("%w: %s: %d, the log has seen %d", ErrEpoch, l.name, epoch, latest)
+	}
+	info.Base = l.end.Load()
+	delta := b.LastOffsetDelta()
+	info.Last = info.Base + int64(delta)
+	if delta < 0 || info.Last+1 <= info.Base || int64(len(b)) > o.SegmentBytes {
+		return info, 0, fmt.Errorf("%w: %s: %d bytes, last offset delta %d", ErrTooLarge, l.name, len(b), delta)
+	}
+	b.SetBaseOffset(info.Base)
+	b.SetLeaderEpoch(epoch)
+	if invariants.Enabled {
+		invariants.Check(b.CRCOK(), "append of a batch with a wrong checksum")
+	}
+	if epoch > l.epochs.latest() {
+		if err := l.epochs.assign(l.dir, epoch, info.Base); err != nil {
+			return info, 0, l.fail(err)
+		}
+	}
+	if err := l.prepare(b, info); err != nil {
+		return info, 0, err
+	}
+	s := l.active
+	pos := s.size.Load()
+	if took, err = l.write(s, b, pos); err != nil {
+		return info, took, l.fail(err)
+	}
+	s.appended(pos, int64(len(b)), info.Last, b.MaxTimestamp(), o.IndexIntervalBytes)
+	l.tail.add(b, info.Last+1, s, pos, ref)
+	l.end.Store(info.Last + 1)
+	return info, took, nil
+}
+
+func (l *Log) appendable() error {
+	if l.closed.Load() {
+		return fmt.Errorf("%w: %s", ErrClosed, l.name)
+	}
+	return l.failed
+}
+
+// prepare rolls if that is due and makes room in the indexes' buffers, so that nothing can fail after the write.
+func (l *Log) prepare(b batch.Batch, info AppendInfo) error {
+	if l.rollDue(b, info) {
+		if err := l.roll(info.Base); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrRoll, l.name, err)
+		}
+	}
+	if err := l.active.offsets.spillIfFull(); err != nil {
+		return l.fail(err)
+	}
+	if err := l.active.times.spillIfFull(); err != nil {
+		return l.fail(err)
+	}
+	return nil
+}
+
+// rollDue has the conditions of Kafka's LogSegment.shouldRoll.
+func (l *Log) rollDue(b batch.Batch, info AppendInfo) bool {
+	o, s := &l.d.opts, l.active
+	size := s.size.Load()
+	if size == 0 {
+		return info.Last-s.base > maxRelative
+	}
+	return size+int64(len(b)) > o.SegmentBytes ||
+		l.age(s, b.MaxTimestamp()) > o.SegmentMillis ||
+		s.offsets.full(o.IndexMaxBytes, 0) || s.times.full(o.IndexMaxBytes, 1) ||
+		info.Last-s.base > maxRelative
+}
+
+const maxRelative = 1<<31 - 1
+
+// age is the segment's age in milliseconds by message time. Batches without timestamps make no segment old.
+func (l *Log) age(s *segment, ts int64) int64 {
+	if s.firstTime < 0 || ts < 0 {
+		return 0
+	}
+	return ts - s.firstTime
+}
+
+// roll makes a new active segment that begins at base. The old one's last time entry is forced; writing its
+// indexes out and syncing it are the flusher's.
+func (l *Log) roll(base int64) error {
+	s, err := createSegment(l.dir, base)
+	if err != nil {
+		return err
+	}
+	l.active.indexTime()
+	l.segs.Store(l.segs.Load().with(s))
+	l.active = s
+	return nil
+}
+
+// write puts b at pos of the segment's file. What a failed write left there is cut off again.
+func (l *Log) write(s *segment, b []byte, pos int64) (took time.Duration, err error) {
+	o := &l.d.opts
+	var began time.Time
+	if o.Listener.SlowWrite != nil {
+		began = time.Now()
+	}
+	for done := 0; done < len(b) && err == nil; {
+		var n int
+		n, err = o.pwrite(s.fd, b[done:], pos+int64(done))
+		if done += n; n == 0 && err == nil {
+			err = errShortWrite
+		}
+	}
+	if o.Listener.SlowWrite != nil {
+		took = time.Since(began)
+	}
+	if err == nil {
+		return took, nil
+	}
+	err = fmt.Errorf("write %d bytes to %s%s at %d: %w", len(b), s.stem, logSuffix, pos, err)
+	if cut := sys.Truncate(s.fd, pos); cut != nil {
+		err = fmt.Errorf("%w (and cutting it off: %w)", err, cut)
+	}
+	return took, err
+}
+
+// fail makes err the reason why nothing is appended any more. The caller holds mu.
+func (l *Log) fail(err error) error {
+	if l.failed == nil {
+		l.failed = fmt.Errorf("%w: %s: %w", ErrFailed, l.name, err)
+	}
+	return l.failed
+}
+
+func (l *Log) reportFailure(err error) {
+	l.d.opts.Logger.Error("log failed, it takes no more appends", "log", l.name, "dir", l.d.path, "err", err)
+	if f := l.d.opts.Listener.Failed; f != nil {
+		f(l, err)
+	}
+}
+
+// BeginEpoch notes that leader epoch begins at the log end, unless it or a later one has begun. It blocks for an
+// fsync of leader-epoch-checkpoint.
+func (l *Log) BeginEpoch(epoch int32) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.appendable(); err != nil {
+		return err
+	}
+	if epoch <= l.epochs.latest() {
+		return nil
+	}
+	return l.epochs.assign(l.dir, epoch, l.end.Load())
+}
+
+// LeaderEpoch is the latest leader epoch the log has seen, -1 for none.
+func (l *Log) LeaderEpoch() int32 { return l.epochs.latest() }
+
+// EpochEnd returns the largest epoch not above epoch that the log knows, and the offset at which it ended: the
+// start of the next one, or the log end (Kafka's LeaderEpochFileCache.endOffsetFor). ok is false when the log
+// knows no such epoch.
+func (l *Log) EpochEnd(epoch int32) (found int32, end int64, ok bool) {
+	return l.epochs.endOf(epoch, l.end.Load())
+}

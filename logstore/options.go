@@ -1,0 +1,96 @@
+package logstore
+
+import (
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/sluice-mq/sluice/internal/sys"
+)
+
+// Options of a Dir; zero fields get the defaults, which are Kafka's where Kafka has the setting.
+type Options struct {
+	SegmentBytes       int64 // log.segment.bytes: 1 GiB. A larger batch is refused
+	SegmentMillis      int64 // log.roll.ms: 7 days of message time
+	IndexIntervalBytes int   // log.index.interval.bytes: 4096
+	IndexMaxBytes      int   // log.index.size.max.bytes: 10 MiB
+
+	// TailBytes is how many of a log's newest bytes are held in memory while some reader is caught up: 256 KiB.
+	// Negative: none.
+	TailBytes int
+	// TailTotalBytes bounds those of all logs of the Dir together: 32 MiB. A log that would exceed it gives up
+	// its whole tail, and its readers get file spans.
+	TailTotalBytes int64
+
+	// CheckpointInterval is how often the recovery points are written: log.flush.offset.checkpoint.interval.ms,
+	// 1 minute. Nothing is written when nothing changed.
+	CheckpointInterval time.Duration
+	// HighWatermark is what replication-offset-checkpoint gets for a log. Nil: its end offset. It is called from
+	// the Dir's background goroutine and from Close.
+	HighWatermark func(l *Log) int64
+	// GapsAllowed tells whether a topic's offsets may have gaps, because it was compacted. Nil: none may.
+	GapsAllowed func(topic string) bool
+
+	// RecoveryThreads is num.recovery.threads.per.data.dir: 2.
+	RecoveryThreads int
+
+	Listener Listener
+	Logger   *slog.Logger // nil: slog.Default
+
+	// pwrite replaces the write of record bytes, so that tests can make it fail or count it.
+	pwrite func(fd int, b []byte, off int64) (int, error)
+}
+
+// Listener is a set of callbacks, each of which may be nil. None is called with a lock held; all may be called
+// from several goroutines at once. What a callback does delays what it reports on.
+type Listener struct {
+	// Appended: a batch was written.
+	Appended func(l *Log, bytes int)
+	// SlowWrite: the write of a batch took longer than SlowWriteAfter. The clock is read only if this is set.
+	SlowWrite func(l *Log, bytes int, took time.Duration)
+	// Rolled: a new active segment begins at base.
+	Rolled func(l *Log, base int64)
+	// Flushed: everything below upTo is on the device.
+	Flushed func(l *Log, upTo int64, took time.Duration)
+	// Loading: of the Dir's n logs, done are loaded.
+	Loading func(done, n int)
+	// Recovered: after an unclean stop, a log's segments from the recovery point on were read and checked.
+	Recovered func(l *Log, r Recovery)
+	// Failed: the log takes no appends from now on.
+	Failed func(l *Log, err error)
+}
+
+// SlowWriteAfter is from when on a write is reported to Listener.SlowWrite.
+const SlowWriteAfter = time.Millisecond
+
+func (o Options) withDefaults() Options {
+	def := func(p *int64, v int64) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	defInt := func(p *int, v int) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	def(&o.SegmentBytes, 1<<30)
+	// Positions in an index entry are int32, as in Kafka.
+	o.SegmentBytes = min(o.SegmentBytes, math.MaxInt32)
+	def(&o.SegmentMillis, 7*24*time.Hour.Milliseconds())
+	defInt(&o.IndexIntervalBytes, 4096)
+	defInt(&o.IndexMaxBytes, 10<<20)
+	defInt(&o.TailBytes, 256<<10)
+	def(&o.TailTotalBytes, 32<<20)
+	defInt(&o.RecoveryThreads, 2)
+	if o.CheckpointInterval == 0 {
+		o.CheckpointInterval = time.Minute
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.pwrite == nil {
+		o.pwrite = sys.Pwrite
+	}
+	return o
+}

@@ -1,0 +1,412 @@
+package logstore
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"time"
+
+	"github.com/sluice-mq/sluice/internal/sys"
+	"github.com/sluice-mq/sluice/wire/batch"
+)
+
+// recoveryBuffer is what a walk reads at once: one per log being loaded, so two at a time.
+const recoveryBuffer = 256 << 10
+
+// recover brings the segments of x into a state that appends can go on from, and returns the log end.
+//
+// After a clean stop, indexes and file sizes are taken at their word. Otherwise every segment from the one that
+// holds the recovery point on is walked: header, checksum, contiguity, epochs; its indexes are written anew. At
+// the first thing wrong the log is cut, as Kafka does: what was appended after the last flush may be torn in any
+// order. Something wrong below the recovery point is another matter: that was on the device, so the device or
+// somebody damaged it. It is left as it is, the log ends before it and has failed. (To cut there after all, remove
+// the recovery point's line.)
+//
+// Recovery is idempotent: nothing it leaves depends on whether it ran before.
+func (x *loading) recover() (end int64, failed, err error) {
+	first := len(x.segs)
+	if !x.clean {
+		first = (&segList{x.segs}).find(x.recoveryPoint)
+	}
+	began := time.Now()
+	w := walk{x: x, epoch: -1, r: Recovery{CutAt: -1, From: x.segs[min(first, len(x.segs)-1)].base}}
+	w.next = x.segs[0].base
+	for i := 0; i < len(x.segs); i++ {
+		s := x.segs[i]
+		if i < first {
+			ok, err := x.trust(i, &w)
+			if err != nil {
+				return 0, nil, err
+			}
+			if ok {
+				continue
+			}
+		}
+		if i > 0 && s.base != w.next && w.contiguous(i, first) {
+			w.r.Why = fmt.Sprintf("segment %d follows offset %d", s.base, w.next-1)
+			failed, err = x.cut(nil, i, &w)
+			break
+		}
+		w.next = s.base
+		if err := w.segment(s); err != nil {
+			return 0, nil, err
+		}
+		if w.r.Why != "" {
+			failed, err = x.cut(s, i+1, &w)
+			break
+		}
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	if w.walked {
+		if failed == nil {
+			if err := w.saveEpochs(); err != nil {
+				return 0, nil, err
+			}
+		}
+		w.r.Took = time.Since(began)
+		x.report(w.r)
+	}
+	return w.next, failed, nil
+}
+
+// trust takes over a segment as a clean stop left it. ok is false when an index is missing or impossible, or the
+// file does not end with a whole batch: then the segment is walked.
+func (x *loading) trust(i int, w *walk) (ok bool, err error) {
+	s := x.segs[i]
+	last := i == len(x.segs)-1
+	size := s.size.Load()
+	var offset indexEntry
+	offset, ok, err = s.offsets.load(func(e indexEntry) bool { return e.key >= 0 && e.val > 0 && e.val < size })
+	if err != nil || !ok {
+		return false, err
+	}
+	// A time index that was never trimmed ends in zeros.
+	time, ok, err := s.times.load(func(e indexEntry) bool { return e.val >= 0 && (e.key > 0 || e.val > 0) })
+	if err != nil || !ok {
+		return false, err
+	}
+	s.lastIndexed = offset.val
+	if time.key >= 0 {
+		s.maxTime, s.maxTimeOff = time.key, s.base+time.val
+	}
+	if !last {
+		// Where it ends is where the next begins, and nobody has to know its first timestamp.
+		w.next = -1
+		return s.maxTimeOff < x.segs[i+1].base, nil
+	}
+	sc := getScratch()
+	defer putScratch(sc)
+	w.next = s.base
+	if offset.val > 0 {
+		w.next = s.base + offset.key // that batch is read again below
+	}
+	for pos := offset.val; pos < size; {
+		h, err := sc.headAt(s, pos, size)
+		if errors.Is(err, ErrCorrupt) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if h.maxTime > s.maxTime {
+			s.maxTime, s.maxTimeOff = h.maxTime, h.last
+		}
+		w.next = h.last + 1
+		pos += h.size
+	}
+	if size > 0 {
+		h, err := sc.headAt(s, 0, size)
+		if err != nil {
+			return false, err
+		}
+		s.firstTime = h.maxTime
+	}
+	return s.maxTimeOff < max(w.next, s.base+1), nil
+}
+
+// walk reads segments batch by batch.
+type walk struct {
+	x      *loading
+	r      Recovery
+	next   int64 // offset the next batch has to have; -1: not known
+	epoch  int32 // of the last batch
+	walked bool
+	buf    *bufio.Reader
+}
+
+// contiguous tells whether segment i has to begin where the one before it ends.
+func (w *walk) contiguous(i, first int) bool { return i > first && w.next >= 0 && !w.gaps() }
+
+func (w *walk) gaps() bool {
+	f := w.x.l.d.opts.GapsAllowed
+	return f != nil && f(w.x.l.topic)
+}
+
+// segment walks s, builds its indexes and sets its size to what is whole. r.Why says what ended the walk early.
+func (w *walk) segment(s *segment) error {
+	if !w.walked {
+		w.walked = true
+		w.r.From = s.base
+		w.buf = bufio.NewReaderSize(nil, recoveryBuffer)
+	}
+	size := s.size.Load()
+	s.reset()
+	w.buf.Reset(&fileReader{fd: s.fd})
+	w.r.Segments++
+	for pos := int64(0); pos < size; {
+		b, err := w.buf.Peek(int(min(batch.HeaderSize, size-pos)))
+		if err != nil {
+			return fmt.Errorf("read %s%s at %d: %w", s.stem, logSuffix, pos, err)
+		}
+		h, why, err := w.header(s, b, pos, size)
+		if err != nil {
+			return err
+		}
+		epoch := int32(0)
+		if why == "" {
+			epoch = int32(binary.BigEndian.Uint32(b[batch.OffsetLeaderEpoch:]))
+			why, err = w.checksum(h.size)
+			if err != nil {
+				return fmt.Errorf("read %s%s at %d: %w", s.stem, logSuffix, pos, err)
+			}
+		}
+		if why != "" {
+			w.r.Why = fmt.Sprintf("%s%s at %d: %s", segmentName(s.base), logSuffix, pos, why)
+			break
+		}
+		if err := w.accept(s, h, epoch); err != nil {
+			return err
+		}
+		pos += h.size
+	}
+	s.indexTime()
+	if err := s.offsets.spill(); err != nil {
+		return err
+	}
+	return s.times.spill()
+}
+
+// header checks what the header says; why is "" when nothing is wrong with it. b is cut at the end of the file.
+func (w *walk) header(s *segment, b []byte, pos, size int64) (h head, why string, err error) {
+	if len(b) < batch.HeaderSize {
+		return h, fmt.Sprintf("%d bytes are no batch header", len(b)), nil
+	}
+	if m := b[batch.OffsetMagic]; m != batch.Magic {
+		if pos == 0 && m < batch.Magic {
+			old, err := oldFormat(s.fd, b, size)
+			if err != nil {
+				return h, "", fmt.Errorf("read %s%s: %w", s.stem, logSuffix, err)
+			}
+			if old {
+				return h, "", fmt.Errorf("%w: %s%s: messages of format %d", ErrUnsupported, s.stem, logSuffix, m)
+			}
+		}
+		return h, fmt.Sprintf("record format %d", m), nil
+	}
+	h, ok := parseHead(b, pos)
+	epoch := int32(binary.BigEndian.Uint32(b[batch.OffsetLeaderEpoch:]))
+	switch {
+	case !ok:
+		why = fmt.Sprintf("a batch of %d bytes", h.size)
+	case pos+h.size > size:
+		why = fmt.Sprintf("a batch of %d bytes, the file has %d more", h.size, size-pos)
+	case h.last < h.base || h.last-s.base > maxRelative || h.base < s.base:
+		why = fmt.Sprintf("offsets %d to %d", h.base, h.last)
+	case h.base < w.next || h.base > w.next && !w.gaps():
+		why = fmt.Sprintf("offset %d where %d is due", h.base, w.next)
+	case epoch < w.epoch:
+		why = fmt.Sprintf("leader epoch %d after %d", epoch, w.epoch)
+	case w.epochUnknown(epoch, h.base):
+		why = fmt.Sprintf("leader epoch %d at offset %d, which had not begun", epoch, h.base)
+	}
+	return h, why, nil
+}
+
+// oldFormat tells whether the file really begins with a message of format 0 or 1, by that format's checksum:
+// CRC-32 at byte 12 over all that follows it. A flipped bit in the format of a batch must not look so.
+func oldFormat(fd int, b []byte, size int64) (bool, error) {
+	n := int64(int32(binary.BigEndian.Uint32(b[batch.OffsetLength:]))) + batch.LogOverhead
+	if n < batch.MinSize || n > min(size, maxOldMessage) {
+		return false, nil
+	}
+	m := make([]byte, n)
+	if err := sys.PreadFull(fd, m, 0); err != nil {
+		return false, err
+	}
+	return crc32.ChecksumIEEE(m[batch.OffsetMagic:]) == binary.BigEndian.Uint32(m[batch.OffsetLeaderEpoch:]), nil
+}
+
+// maxOldMessage bounds the memory for that: above any max.message.bytes in use.
+const maxOldMessage = 64 << 20
+
+// epochUnknown: an epoch is in the epoch file before its first batch is in the log, so one that is not there, or
+// begins later, is a flipped bit. The checksum does not cover it.
+func (w *walk) epochUnknown(epoch int32, base int64) bool {
+	if !w.x.epochsKnown || epoch < 0 {
+		return false
+	}
+	for _, e := range w.x.epochs {
+		if e.epoch >= epoch {
+			return e.epoch == epoch && e.start > base
+		}
+	}
+	return true
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// checksum consumes a batch of size bytes. It is read through the buffer: a length field, which may be wrong,
+// makes nobody allocate.
+func (w *walk) checksum(size int64) (why string, err error) {
+	b, err := w.buf.Peek(batch.HeaderSize)
+	if err != nil {
+		return "", err
+	}
+	want := binary.BigEndian.Uint32(b[batch.OffsetCRC:])
+	w.buf.Discard(batch.OffsetAttributes)
+	crc := uint32(0)
+	for left := size - batch.OffsetAttributes; left > 0; {
+		b, err := w.buf.Peek(int(min(left, int64(max(w.buf.Buffered(), 1)))))
+		if err != nil {
+			return "", err
+		}
+		crc = crc32.Update(crc, castagnoli, b)
+		n, _ := w.buf.Discard(len(b))
+		left -= int64(n)
+	}
+	if crc != want {
+		return "wrong checksum", nil
+	}
+	return "", nil
+}
+
+func (w *walk) accept(s *segment, h head, epoch int32) error {
+	if err := s.offsets.spillIfFull(); err != nil {
+		return err
+	}
+	if err := s.times.spillIfFull(); err != nil {
+		return err
+	}
+	s.appended(h.pos, h.size, h.last, h.maxTime, w.x.l.d.opts.IndexIntervalBytes)
+	if epoch > w.epoch && !w.x.epochsKnown {
+		w.x.epochs = append(w.x.epochs, epochStart{epoch, h.base})
+	}
+	w.epoch = epoch
+	w.next = h.last + 1
+	w.r.Batches++
+	w.r.Bytes += h.size
+	return nil
+}
+
+// reset empties the indexes, as a walk does before it builds them.
+func (s *segment) reset() {
+	s.offsets.clear()
+	s.times.clear()
+	s.size.Store(0)
+	s.lastIndexed, s.firstTime = 0, noTime
+	s.maxTime, s.maxTimeOff = batch.NoTimestamp, s.base
+}
+
+// cut ends the log where the walk stopped: in segment torn (nil: after a whole one), keeping keep segments. The
+// order is: later segments, newest first, then the torn file, synced, so that a crash in between leaves a tail
+// without holes.
+func (x *loading) cut(torn *segment, keep int, w *walk) (failed, err error) {
+	at := w.next
+	if at < x.recoveryPoint {
+		return x.quarantine(keep, at, w)
+	}
+	drop := x.segs[keep:]
+	w.r.CutAt = at
+	for j := len(drop) - 1; j >= 0; j-- {
+		size, err := sys.FileSize(drop[j].fd)
+		if err != nil {
+			return nil, err
+		}
+		w.r.CutBytes += size
+		w.r.CutSegments++
+		if err := drop[j].unlink(); err != nil {
+			return nil, err
+		}
+		drop[j].Release()
+		x.segs = x.segs[:keep+j]
+	}
+	if torn != nil {
+		size, err := sys.FileSize(torn.fd)
+		if err != nil {
+			return nil, err
+		}
+		w.r.CutBytes += size - torn.size.Load()
+		if err := sys.Truncate(torn.fd, torn.size.Load()); err != nil {
+			return nil, &os.PathError{Op: "truncate", Path: torn.stem + logSuffix, Err: err}
+		}
+		if err := torn.sync(); err != nil {
+			return nil, err
+		}
+	}
+	return nil, syncDir(x.l.dir)
+}
+
+// quarantine keeps the first n segments and leaves the files of the others alone.
+func (x *loading) quarantine(n int, at int64, w *walk) (failed, err error) {
+	for _, s := range x.segs[n:] {
+		s.Release()
+	}
+	x.segs = x.segs[:n]
+	failed = fmt.Errorf("%w: %s: %w below the recovery point %d, log ends at %d for now: %s",
+		ErrFailed, x.l.name, ErrCorrupt, x.recoveryPoint, at, w.r.Why)
+	w.next = at
+	return failed, nil
+}
+
+// saveEpochs writes leader-epoch-checkpoint if the walk built or shortened it.
+func (w *walk) saveEpochs() error {
+	list := w.x.epochs
+	n := len(list)
+	for n > 0 && list[n-1].start >= w.next {
+		n--
+	}
+	w.x.epochs = list[:n]
+	if n == len(list) && w.x.epochsKnown || n == 0 && len(list) == 0 {
+		return nil
+	}
+	return writeEpochs(w.x.l.dir, w.x.epochs)
+}
+
+func (x *loading) report(r Recovery) {
+	o := &x.l.d.opts
+	attrs := []any{"log", x.l.name, "from", r.From, "segments", r.Segments, "batches", r.Batches, "bytes", r.Bytes, "took", r.Took}
+	switch {
+	case r.CutAt >= 0:
+		o.Logger.Warn("log was cut after an unclean stop", append(attrs, "at", r.CutAt, "cut_bytes", r.CutBytes,
+			"cut_segments", r.CutSegments, "why", r.Why)...)
+	case r.Why != "":
+		o.Logger.Error("log is damaged below its recovery point; nothing was cut, it takes no appends",
+			append(attrs, "why", r.Why)...)
+	default:
+		o.Logger.Info("log was checked after an unclean stop", attrs...)
+	}
+	if f := o.Listener.Recovered; f != nil {
+		f(x.l, r)
+	}
+}
+
+// fileReader reads a file from its beginning, with pread.
+type fileReader struct {
+	fd  int
+	off int64
+}
+
+func (r *fileReader) Read(b []byte) (int, error) {
+	n, err := sys.Pread(r.fd, b, r.off)
+	r.off += int64(n)
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return n, err
+}

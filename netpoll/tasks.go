@@ -1,0 +1,69 @@
+package netpoll
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/sluice-mq/sluice/internal/sys"
+)
+
+// taskQueue carries tasks to a loop. The loop is woken through a socket pair, one end of which gnet watches like a
+// connection, by one byte for each change from empty to not empty. gnet's own way (Execute) allocates twice for each
+// wake-up, and serves tasks posted by tasks before it looks at any socket.
+type taskQueue struct {
+	wakeups atomic.Int64
+
+	mu      sync.Mutex
+	tasks   []Task
+	bell    int // descriptor to write to
+	stopped bool
+
+	running []Task // the loop's
+}
+
+// post reports false when the loop has stopped.
+func (q *taskQueue) post(t Task) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.stopped {
+		return false
+	}
+	q.tasks = append(q.tasks, t)
+	if len(q.tasks) == 1 {
+		q.wakeups.Add(1)
+		// EPIPE: the loop has ended, and stop will run what is here.
+		if err := sys.WriteByte(q.bell); err != nil && !errors.Is(err, syscall.EPIPE) {
+			panic("FATAL: netpoll: waking an event loop: " + err.Error())
+		}
+	}
+	return true
+}
+
+// run runs what was posted until now. What these tasks post comes after the sockets had their turn.
+func (q *taskQueue) run() (ran int) {
+	q.mu.Lock()
+	q.tasks, q.running = q.running[:0], q.tasks
+	q.mu.Unlock()
+	for i, t := range q.running {
+		q.running[i] = nil
+		t.Run()
+	}
+	return len(q.running)
+}
+
+// stop refuses further tasks and closes the bell. The loop's goroutine has ended: what is still there runs here, so
+// that what the tasks hold is released. Called once.
+func (q *taskQueue) stop() {
+	for q.run() > 0 {
+	}
+	q.mu.Lock()
+	left := q.tasks
+	q.tasks, q.stopped = nil, true
+	q.mu.Unlock()
+	for _, t := range left {
+		t.Run()
+	}
+	sys.CloseFile(q.bell)
+}

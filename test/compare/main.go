@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"text/tabwriter"
+)
+
+// measure is one figure of one round of one system.
+type measure struct {
+	name   string
+	unit   string
+	better string // "more" or "less"
+}
+
+var measures = []measure{
+	{"start to first answer", "ms", "less"},
+	{"idle memory", "MB", "less"},
+	{"produce 1 KiB, 64 KiB batches", "MB/s", "more"},
+	{"produce 1 KiB, broker CPU", "s/GB", "less"},
+	{"produce 100 B, 64 KiB batches", "MB/s", "more"},
+	{"produce 100 B, broker CPU", "s/GB", "less"},
+	{"fetch 1 KiB, 1 MiB answers", "MB/s", "more"},
+	{"fetch 1 KiB, broker CPU", "s/GB", "less"},
+	{"fetch 100 B, 1 MiB answers", "MB/s", "more"},
+	{"fetch 100 B, broker CPU", "s/GB", "less"},
+	{"memory after", "MB", "less"},
+}
+
+type options struct {
+	bytes       int64
+	connections int
+	inFlight    int
+	partitions  int32
+	batch       int
+}
+
+func main() {
+	sluice := flag.String("sluice", "bin/sluice", "the sluice binary")
+	kafka := flag.String("kafka", "test/peers/kafka.sh", "the script that starts a Kafka broker")
+	rounds := flag.Int("rounds", 5, "rounds; each runs both systems")
+	out := flag.String("json", "", "also write all figures to this file")
+	o := options{}
+	flag.Int64Var(&o.bytes, "bytes", 1<<30, "bytes of record batches for each produce and fetch figure")
+	flag.IntVar(&o.connections, "connections", 2, "connections of the driver")
+	flag.IntVar(&o.inFlight, "in-flight", 5, "requests under way on each connection")
+	flag.IntVar(&o.batch, "batch", 64<<10, "bytes of a batch")
+	partitions := flag.Int("partitions", 6, "partitions of each topic")
+	flag.Parse()
+	o.partitions = int32(*partitions)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *sluice, *kafka, *rounds, *out, o); err != nil {
+		fmt.Fprintln(os.Stderr, "compare:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, sluice, kafka string, rounds int, out string, o options) error {
+	dir, err := os.MkdirTemp("", "compare-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	systems := []system{&sluiceBroker{binary: sluice}, &kafkaBroker{script: kafka}}
+	figures := make(map[string][][]float64) // by system, round, measure
+	touchMemory(4 << 30)
+	for r := range rounds {
+		for _, s := range systems {
+			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", r+1, rounds, s.name())
+			f, err := measureOne(ctx, s, filepath.Join(dir, fmt.Sprintf("%s-%d", s.name(), r)), o)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.name(), err)
+			}
+			figures[s.name()] = append(figures[s.name()], f)
+		}
+		slices.Reverse(systems) // A B, B A: neither always comes first
+	}
+	print(figures, "sluice", "kafka")
+	if out == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(figures, "", " ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(out, append(text, '\n'), 0o644)
+}
+
+// print shows medians, and the median of the ratios of the pairs that ran side by side.
+func print(figures map[string][][]float64, a, b string) {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(w, "\t%s\t%s\t%s/%s\tbetter\t\n", a, b, a, b)
+	for i, m := range measures {
+		var as, bs, ratios []float64
+		for r := range figures[a] {
+			x, y := figures[a][r][i], figures[b][r][i]
+			as, bs, ratios = append(as, x), append(bs, y), append(ratios, x/y)
+		}
+		fmt.Fprintf(w, "%s, %s\t%.4g\t%.4g\t%.3g\t%s\t\n", m.name, m.unit, median(as), median(bs), median(ratios), m.better)
+	}
+	w.Flush()
+}
+
+func median(v []float64) float64 {
+	slices.Sort(v)
+	if n := len(v); n%2 == 0 {
+		return (v[n/2-1] + v[n/2]) / 2
+	}
+	return v[len(v)/2]
+}
+
+// touchMemory makes the host back memory before the first figure: the first touch of a page can cost a guest more
+// than what is measured.
+func touchMemory(n int) {
+	b, err := syscall.Mmap(-1, 0, n, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		return
+	}
+	for i := 0; i < n; i += 4096 {
+		b[i] = 1
+	}
+	_ = syscall.Munmap(b)
+}

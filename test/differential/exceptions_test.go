@@ -1,0 +1,89 @@
+//go:build peers
+
+package differential
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// exception is one allowed difference. `*` in a text stands for anything.
+type exception struct {
+	api      kmsg.Key
+	from, to int16  // versions
+	path     string // of the field
+	sluice   string // value there, "nothing" if the field is not in the answer
+	kafka    string
+	reason   string
+
+	used int
+}
+
+func (e *exception) covers(key, version int16, d difference) bool {
+	return int16(e.api) == key && e.from <= version && version <= e.to &&
+		like(e.path, d.path) && like(e.sluice, d.left) && like(e.kafka, d.right)
+}
+
+func like(pattern, text string) bool {
+	parts := strings.Split(pattern, "*")
+	for i := range parts {
+		parts[i] = regexp.QuoteMeta(parts[i])
+	}
+	return regexp.MustCompile("^(?s:" + strings.Join(parts, ".*") + ")$").MatchString(text)
+}
+
+const (
+	groupsLater   = "consumer groups are not there yet: no coordinator to name"
+	olderClients  = "Kafka 4 dropped these versions; Sluice still answers clients that send them"
+	notServed     = "this API is not served yet, so it is not advertised"
+	lowerMaximum  = "a lower maximum is legal: every client negotiates down to it"
+	kraftFeatures = "the feature belongs to Kafka's own metadata quorum or to an API that is not served yet"
+)
+
+// exceptions is the whole list of differences between Sluice and Kafka 4.3.0 in the APIs that Sluice serves.
+func exceptions() []*exception {
+	es := []*exception{
+		{api: kmsg.FindCoordinator, from: 0, to: 3, path: "ErrorCode", sluice: "15", kafka: "0", reason: groupsLater},
+		{api: kmsg.FindCoordinator, from: 0, to: 3, path: "NodeID", sluice: "-1", kafka: "this broker", reason: groupsLater},
+		{api: kmsg.FindCoordinator, from: 0, to: 3, path: "Host", sluice: `""`, kafka: "own host", reason: groupsLater},
+		{api: kmsg.FindCoordinator, from: 0, to: 3, path: "Port", sluice: "-1", kafka: "own port", reason: groupsLater},
+		{api: kmsg.FindCoordinator, from: 1, to: 3, path: "ErrorMessage", sluice: "*", kafka: "*", reason: groupsLater},
+		{api: kmsg.FindCoordinator, from: 4, to: 4, path: "Coordinators[*].ErrorCode", sluice: "15", kafka: "0", reason: groupsLater},
+		{api: kmsg.FindCoordinator, from: 4, to: 4, path: "Coordinators[*].NodeID", sluice: "-1", kafka: "this broker", reason: groupsLater},
+		{api: kmsg.FindCoordinator, from: 4, to: 4, path: "Coordinators[*].Host", sluice: `""`, kafka: "own host", reason: groupsLater},
+		{api: kmsg.FindCoordinator, from: 4, to: 4, path: "Coordinators[*].Port", sluice: "-1", kafka: "own port", reason: groupsLater},
+		{api: kmsg.FindCoordinator, from: 4, to: 4, path: "Coordinators[*].ErrorMessage", sluice: "*", kafka: "*", reason: groupsLater},
+	}
+	return append(es, apiListExceptions()...)
+}
+
+// apiListExceptions is what differs in the list of APIs itself.
+func apiListExceptions() (es []*exception) {
+	list := func(path, sluice, kafka, reason string) {
+		es = append(es, &exception{api: kmsg.ApiVersions, from: 0, to: 4, path: path, sluice: sluice, kafka: kafka, reason: reason})
+	}
+	list("ApiKeys", "* elements", "* elements", notServed)
+	for _, k := range []kmsg.Key{kmsg.Produce, kmsg.Fetch, kmsg.ListOffsets, kmsg.Metadata, kmsg.InitProducerID,
+		kmsg.FindCoordinator, kmsg.DescribeCluster} {
+		list("ApiKeys["+k.Name()+"].MaxVersion", "*", "*", lowerMaximum)
+	}
+	list("ApiKeys[CreateTopics].MinVersion", "0", "2", olderClients)
+	list("ApiKeys[DeleteTopics].MinVersion", "0", "1", olderClients)
+	for k := range int16(kmsg.MaxKey + 1) {
+		list("ApiKeys["+kmsg.NameForKey(k)+"].*", "nothing", "*", notServed)
+	}
+	return es
+}
+
+// reportExceptions prints the list, and fails for those that nothing needed.
+func reportExceptions(t *testing.T, es []*exception) {
+	for _, e := range es {
+		t.Logf("%4d times: %s %d-%d %s: Sluice %s, Kafka %s: %s", e.used, e.api.Name(), e.from, e.to, e.path, e.sluice, e.kafka, e.reason)
+		if e.used == 0 {
+			t.Errorf("exception not needed: %s %d-%d %s", e.api.Name(), e.from, e.to, e.path)
+		}
+	}
+}
