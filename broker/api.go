@@ -1,6 +1,10 @@
 package broker
 
 import (
+	"fmt"
+	"runtime/debug"
+	"strings"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-mq/sluice/wire"
@@ -49,10 +53,27 @@ func blocking[R any, PR interface {
 			return
 		}
 		c.b.workers.do(func() {
-			m := serve(c, req)
-			c.loop.net.Post(task(func() { c.reply(m) }))
+			var m kmsg.Response
+			end := func() { c.hangUp("the request made a handler panic") }
+			defer func() { c.loop.net.Post(task(end)) }()
+			defer c.b.survive()
+			m = serve(c, req)
+			end = func() { c.reply(m) }
 		})
 	}
+}
+
+// survive stops a panic on a worker, as the network layer does on a loop: it costs the connection, unless it says
+// that our own state is broken.
+func (b *Broker) survive() {
+	r := recover()
+	if r == nil {
+		return
+	}
+	if text := fmt.Sprint(r); strings.HasPrefix(text, "BUG:") || strings.HasPrefix(text, "FATAL:") {
+		panic(r)
+	}
+	b.log.Error("panic in a worker", "panic", r, "stack", string(debug.Stack()))
 }
 
 // task lets a function be posted to a loop.

@@ -54,6 +54,9 @@ func (s *stub) serve() {
 			s.deliver(sl)
 			s.done(sl, nil)
 		case <-s.quit:
+			for len(s.queue) > 0 {
+				s.done(<-s.queue, errors.New("client closed"))
+			}
 			return
 		}
 	}

@@ -23,6 +23,7 @@ type Dir struct {
 	lockFD  int
 	flusher *flusher
 	tails   tailTotal
+	indexes indexCache
 
 	mu     sync.Mutex
 	logs   map[string]*Log // by directory name; nil while being created
@@ -180,7 +181,7 @@ func (d *Dir) create(name, topic string, partition int32, topicID [16]byte) (*Lo
 		if err := writePartitionFile(dir, topicID); err != nil {
 			return nil, err
 		}
-		s, err := createSegment(dir, 0)
+		s, err := createSegment(&d.indexes, dir, 0)
 		if err != nil {
 			return nil, err
 		}

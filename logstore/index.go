@@ -29,6 +29,8 @@ const (
 // appender and a flush may both want to.
 type sparseIndex struct {
 	path      string
+	cache     *indexCache
+	seed      int // spreads the indexes over the cache's slots
 	entrySize int
 	lastKey   int64 // of the last entry: timestamp, or relative offset; -1 when empty. Appender only
 	count     int   // stored and pending. Appender only
@@ -41,8 +43,8 @@ type sparseIndex struct {
 	pending []byte
 }
 
-func (x *sparseIndex) init(path string, entrySize int) {
-	x.path, x.entrySize, x.lastKey = path, entrySize, -1
+func (x *sparseIndex) init(c *indexCache, path string, seed int64, entrySize int) {
+	x.cache, x.path, x.seed, x.entrySize, x.lastKey = c, path, int(seed), entrySize, -1
 }
 
 func (x *sparseIndex) addOffset(rel, pos int32) {
@@ -185,26 +187,23 @@ func (x *sparseIndex) floor(limit int64, byVal bool) (e indexEntry, ok bool, err
 }
 
 func (x *sparseIndex) floorStored(stored int, match func(indexEntry) bool) (e indexEntry, ok bool, err error) {
-	fd, err := sys.OpenFile(x.path, os.O_RDONLY, 0)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return e, false, nil // an index only saves work: the search begins at the segment's start
+	fd := -1
+	defer func() {
+		if fd >= 0 {
+			sys.CloseFile(fd)
 		}
-		return e, false, &os.PathError{Op: "open", Path: x.path, Err: err}
-	}
-	defer sys.CloseFile(fd)
-	sc := getScratch()
-	defer putScratch(sc)
+	}()
 	lo, hi := -1, stored
 	for hi-lo > 1 {
 		mid := (lo + hi) / 2
-		b := sc.buf[:x.entrySize]
-		if err := sys.PreadFull(fd, b, int64(mid)*int64(x.entrySize)); err != nil {
-			return e, false, &os.PathError{Op: "read", Path: x.path, Err: err}
-		}
-		if m := x.decode(b); match(m) {
+		switch m, err := x.cache.entry(x, mid, &fd); {
+		case errors.Is(err, fs.ErrNotExist):
+			return indexEntry{}, false, nil // an index only saves work: the search begins at the segment's start
+		case err != nil:
+			return indexEntry{}, false, err
+		case match(m):
 			lo, e = mid, m
-		} else {
+		default:
 			hi = mid
 		}
 	}

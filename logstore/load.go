@@ -120,7 +120,7 @@ func (x *loading) load() (there bool, err error) {
 		return false, err
 	}
 	for _, base := range bases {
-		s, err := openSegment(l.dir, base)
+		s, err := openSegment(&l.d.indexes, l.dir, base)
 		if err != nil {
 			return false, err
 		}
@@ -222,7 +222,7 @@ func (x *loading) restart(base int64) error {
 		s.Release()
 	}
 	x.segs = nil
-	s, err := createSegment(x.l.dir, base)
+	s, err := createSegment(&x.l.d.indexes, x.l.dir, base)
 	if err != nil {
 		return err
 	}

@@ -222,7 +222,7 @@ func (l *Log) age(s *segment, ts int64) int64 {
 // roll makes a new active segment that begins at base. The old one's last time entry is forced; writing its
 // indexes out and syncing it are the flusher's.
 func (l *Log) roll(base int64) error {
-	s, err := createSegment(l.dir, base)
+	s, err := createSegment(&l.d.indexes, l.dir, base)
 	if err != nil {
 		return err
 	}

@@ -42,29 +42,29 @@ type segment struct {
 
 const noTime = math.MinInt64
 
-func newSegment(dir string, base int64, fd int) *segment {
+func newSegment(c *indexCache, dir string, base int64, fd int) *segment {
 	s := &segment{base: base, stem: filepath.Join(dir, segmentName(base)), fd: fd,
 		firstTime: noTime, maxTime: batch.NoTimestamp, maxTimeOff: base}
 	s.refs.Store(1)
-	s.offsets.init(s.stem+indexSuffix, offsetEntrySize)
-	s.times.init(s.stem+timeIndexSuffix, timeEntrySize)
+	s.offsets.init(c, s.stem+indexSuffix, base, offsetEntrySize)
+	s.times.init(c, s.stem+timeIndexSuffix, base+1, timeEntrySize)
 	return s
 }
 
 // createSegment makes the .log file of a new segment and nothing else, because it runs between two appends:
 // the indexes appear with their first entries or the first flush, and the directory is synced by the flusher.
-func createSegment(dir string, base int64) (*segment, error) {
+func createSegment(c *indexCache, dir string, base int64) (*segment, error) {
 	path := filepath.Join(dir, segmentName(base)+logSuffix)
 	// A leftover of the same base holds nothing that is part of the log: whole batches would have moved its end.
 	fd, err := sys.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return nil, &os.PathError{Op: "create", Path: path, Err: err}
 	}
-	return newSegment(dir, base, fd), nil
+	return newSegment(c, dir, base, fd), nil
 }
 
 // openSegment opens what is there. The caller fills in what only recovery or the indexes know.
-func openSegment(dir string, base int64) (*segment, error) {
+func openSegment(c *indexCache, dir string, base int64) (*segment, error) {
 	path := filepath.Join(dir, segmentName(base)+logSuffix)
 	fd, err := sys.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -75,7 +75,7 @@ func openSegment(dir string, base int64) (*segment, error) {
 		sys.CloseFile(fd)
 		return nil, &os.PathError{Op: "stat", Path: path, Err: err}
 	}
-	s := newSegment(dir, base, fd)
+	s := newSegment(c, dir, base, fd)
 	s.size.Store(size)
 	return s, nil
 }

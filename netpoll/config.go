@@ -48,6 +48,10 @@ type Config struct {
 	// second, whichever is less.
 	IdleTimeout, FrameTimeout time.Duration
 
+	// CopyFiles has file ranges read into memory and sent from there, a MiB at a time, instead of by sendfile. On
+	// loopback that is the faster way, and takes the receiver less; on a network card sendfile saves the copy.
+	CopyFiles bool
+
 	SendBuffer, RecvBuffer int // kernel buffer sizes in bytes; 0 or -1 leaves them to the kernel
 
 	Logger *slog.Logger // nil: silent

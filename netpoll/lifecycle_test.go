@@ -206,12 +206,13 @@ func TestDrain(t *testing.T) {
 		err error
 	}
 	results := make(chan result, conns)
-	for i := range conns {
-		c := r.dial()
+	var clients []*client
+	for range conns {
+		clients = append(clients, r.dial())
+	}
+	for i, c := range clients {
 		f := echoFrame(100, uint64(i))
 		f[0] = 'p'
-		c.send(f)
-		c.expect(f)
 		go func() {
 			for {
 				if _, err := c.Write(framed(f)); err != nil {
@@ -226,6 +227,7 @@ func TestDrain(t *testing.T) {
 				m, err := io.ReadFull(c, b)
 				switch {
 				case m == 0 && err != nil:
+					c.Close()
 					results <- result{n, nil}
 					return
 				case err != nil || string(b[4:]) != string(f):
@@ -242,7 +244,7 @@ func TestDrain(t *testing.T) {
 	if err := r.srv.Drain(ctx); err != nil {
 		t.Fatal(err)
 	}
-	total := conns // the first of each
+	total := 0
 	for range conns {
 		res := <-results
 		if res.err != nil {

@@ -50,6 +50,7 @@ type Loop struct {
 	freeOut      int // bytes
 
 	spill      []byte
+	fileBuffer []byte // made when first needed
 	readIovecs [2]sys.Iovec
 	sendIovecs [sys.MaxIovecs]sys.Iovec
 }

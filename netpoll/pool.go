@@ -127,9 +127,15 @@ func (p *framePool) uncharge(n int64) {
 	}
 }
 
-func (p *framePool) releaseOverdraft() {
-	p.overdraft.Store(false)
-	p.wakeWaiters()
+// giveUp releases the hold of f's receiver or request, and the overdraft with it.
+func (p *framePool) giveUp(f *Frame) {
+	over := f.over
+	f.over = false
+	f.Release()
+	if over {
+		p.overdraft.Store(false)
+		p.wakeWaiters()
+	}
 }
 
 func (p *framePool) wakeWaiters() {

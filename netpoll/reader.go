@@ -13,6 +13,7 @@ const (
 	spillSize  = 64 << 10 // bytes that one readv may bring beyond the current frame
 	turnBytes  = 2 << 20  // bytes read from one connection before others have their turn
 	firstStep  = 4 << 10  // bytes of the first buffer for a large frame of a connection that has sent none before
+	trusted    = 2 << 20  // bytes of the first buffer, at most, for one that has sent as large a frame before
 	growth     = 4        // a full buffer is replaced by one so many times larger: copies 1/3 of the frame in all
 )
 
@@ -28,7 +29,7 @@ type receiver struct {
 	frame  *Frame
 	have   int
 	need   int
-	seen   int    // largest frame that was whole
+	seen   int    // largest frame that was whole, up to trusted
 	held   *Frame // its bytes from heldOff on
 	heldAt int
 	began  uint32 // tick at which the frame began, or reading went on
@@ -51,12 +52,7 @@ func (in *receiver) release() {
 func (in *receiver) dropFrame() {
 	f := in.frame
 	in.frame = nil
-	over := f.over
-	f.over = false
-	f.Release()
-	if over {
-		in.pool.releaseOverdraft()
-	}
+	in.pool.giveUp(f)
 }
 
 // readable takes b, which gnet has read, and reads what else is there.
@@ -241,7 +237,7 @@ func (c *Conn) deliver() {
 	f := in.frame
 	in.frame = nil
 	f.n = in.need
-	in.seen = max(in.seen, in.need)
+	in.seen = min(max(in.seen, in.need), trusted)
 	r := l.newRequest(c, f)
 	c.push(r)
 	l.counts.add(cFrames, 1)

@@ -162,12 +162,7 @@ func (r *Request) finish() bool {
 func (r *Request) releaseFrame() {
 	f := r.frame
 	r.frame = nil
-	over := f.over
-	f.over = false
-	f.Release()
-	if over {
-		r.conn.loop.server.frames.releaseOverdraft()
-	}
+	f.pool.giveUp(f)
 }
 
 // newRequest takes one from the free list, or makes one.

@@ -23,6 +23,7 @@ type Stats struct {
 	Readvs      int64 // readv: more bytes of the same turn
 	Writevs     int64 // sendmsg
 	Sendfiles   int64
+	Preads      int64 // of files, with Config.CopyFiles
 	EpollCtls   int64 // pausing, resuming, arming
 	Wakeups     int64
 	Turns       int64 // turns of the loops
@@ -61,6 +62,7 @@ const (
 	cReadvs
 	cWritevs
 	cSendfiles
+	cPreads
 	cEpollCtls
 	cTurns
 	cSendFull
@@ -114,7 +116,7 @@ func (s *Server) Stats() Stats {
 	st.TruncatedFiles, st.Frames, st.Replies, st.Dropped = n[cTruncatedFiles], n[cFrames], n[cReplies], n[cDropped]
 	st.BytesIn, st.BytesOutMemory, st.BytesOutFile = n[cBytesIn], n[cBytesOutMemory], n[cBytesOutFile]
 	st.Reads, st.Readvs, st.Writevs, st.Sendfiles = n[cReads], n[cReadvs], n[cWritevs], n[cSendfiles]
-	st.EpollCtls, st.Turns, st.SendFull, st.Yields = n[cEpollCtls], n[cTurns], n[cSendFull], n[cYields]
+	st.Preads, st.EpollCtls, st.Turns, st.SendFull, st.Yields = n[cPreads], n[cEpollCtls], n[cTurns], n[cSendFull], n[cYields]
 	st.Pauses, st.OverRequest, st.OverPending = n[cPauses], n[cOverRequest], n[cOverPending]
 	st.OverBudget, st.OverRounds = n[cOverBudget], n[cOverRounds]
 	return st

@@ -1,13 +1,14 @@
 package wire
 
-// keepElements is how many elements of one kind a reused message keeps between two uses. The largest kind is
-// 112 bytes (FetchPartitionResponse is larger, but only clients decode it), so a kind keeps at most 448 KB;
-// a message above that is served from memory that the next Reset gives back.
+// keepElements is how many elements of one kind a reused message keeps between two uses: 256 KiB of the
+// largest kind of a request (64 bytes), 640 KiB of the largest a client decodes (152). A request has at most
+// three kinds. A message above that is served from memory that the next Reset gives back.
 const keepElements = 4096
 
 // arena gives out the nested arrays of one message, one after the other, from one block that is used again
 // for the next message. When the block is full a larger one takes its place; slices given out before keep
-// the old one alive until the message is reset.
+// the old one alive until the message is reset. All blocks together have room for at most about four times
+// the elements given out, since each is at least twice the one before, which was at least half used.
 type arena[T any] struct{ buf []T }
 
 // take returns n zeroed elements. Its capacity ends with it.

@@ -9,9 +9,10 @@
 // Whoever keeps a decoder between requests keeps at most keepElements elements of each kind (see Reset).
 //
 // No input makes a decoder panic. Before an array is made, its count is held against the bytes that are
-// left, and the sum of all counts in one message against MaxElements; so the structs a message decodes into
-// take at most 22 bytes per byte of the message (the smallest topic, 3 bytes, becomes 64), and never more
-// than 64 MB. A tag section holds at most MaxTags fields.
+// left, and the sum of all counts in one message against MaxElements. So what a request decodes into takes
+// at most 22 bytes per byte of the request (its smallest topic, 3 bytes, becomes 64; its smallest partition,
+// 6 bytes, becomes 32 and up to four times that when the blocks are cold), and never more than 256 MB. A tag
+// section holds at most MaxTags fields.
 //
 // Encoding is appending: the caller owns the buffer.
 //

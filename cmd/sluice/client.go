@@ -47,7 +47,7 @@ func (f *clientFlags) register(cmd *cobra.Command) {
 type connection struct {
 	seeds     []string
 	timeout   time.Duration // for a broker to be reached, and for each request
-	delivery  time.Duration // for a record to be written
+	delivery  time.Duration // without an acknowledgement before records are given up
 	opts      []kgo.Opt
 	tls       *tls.Config
 	useTLS    bool
@@ -109,7 +109,6 @@ func setDelivery(c *connection, v string) (err error) {
 	if err == nil && c.delivery == 0 {
 		err = errors.New("want at least 1")
 	}
-	c.opts = append(c.opts, kgo.RecordDeliveryTimeout(c.delivery))
 	return err
 }
 

@@ -24,7 +24,7 @@ const (
 	maxRecord          = 100 << 20 // Kafka's default socket.request.max.bytes
 	maxBuffered        = 32 << 20  // bytes of records read and not yet acknowledged; above it reading waits
 	maxBufferedRecords = 100_000
-	deliveryTimeout    = 30 * time.Second // default of delivery.timeout.ms: for one record, and for all left after the input ended
+	deliveryTimeout    = 30 * time.Second // default of delivery.timeout.ms: time without an acknowledgement after which all is given up
 )
 
 var codecs = map[string]kgo.CompressionCodec{
@@ -136,8 +136,6 @@ func (f *produceFlags) options(topic string) []kgo.Opt {
 		kgo.ProducerBatchCompression(codecs[f.codec]),
 		kgo.MaxBufferedBytes(maxBuffered),
 		kgo.MaxBufferedRecords(maxBufferedRecords),
-		kgo.RecordDeliveryTimeout(deliveryTimeout),
-		kgo.AllowIdempotentProduceCancellation(), // time-outs hold; a record given up is not sent again
 	}
 	if acksLevels[f.acks] != kgo.AllISRAcks() {
 		opts = append(opts, kgo.DisableIdempotentWrite())
@@ -155,35 +153,37 @@ func (f *produceFlags) run(cmd *cobra.Command, topic string) error {
 		return err
 	}
 	defer c.Close()
-	t := &tally{parts: map[partitionOf]*partitionTally{}, failed: make(chan struct{})}
-	err = f.feed(ctx, c, cmd.InOrStdin(), t)
 	// What was accepted is still sent after an interruption, hence another context.
-	flushCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.conn.delivery)
-	defer cancel()
-	_ = c.Flush(flushCtx) // whatever it left shows in the tally
+	send, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	t := newTally(c.conn.delivery, giveUp)
+	err = f.feed(ctx, send, c, cmd.InOrStdin(), t)
+	_ = c.Flush(send) // whatever it left shows in the tally
 	return f.conclude(ctx, cmd.OutOrStdout(), c, t, err)
 }
 
-// feed hands the input's records to the client until it ends, one fails or ctx does.
+// feed hands the input's records to the client until the input or a context ends, or
+// a record fails.
 // Reading cannot be interrupted, so it has a goroutine of its own, which may outlast
 // feed in a read but sends nothing any more.
-func (f *produceFlags) feed(ctx context.Context, c *cluster, in io.Reader, t *tally) error {
+func (f *produceFlags) feed(ctx, send context.Context, c *cluster, in io.Reader, t *tally) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- f.read(ctx, c, in, t) }()
+	go func() { done <- f.read(ctx, send, c, in, t) }()
 	select {
 	case err := <-done:
 		return err
 	case <-t.failed:
 		return nil // the tally knows
+	case <-send.Done():
+		return nil // as well
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func (f *produceFlags) read(ctx context.Context, c *cluster, in io.Reader, t *tally) error {
-	send := context.WithoutCancel(ctx)
+func (f *produceFlags) read(ctx, send context.Context, c *cluster, in io.Reader, t *tally) error {
 	if f.raw {
 		value, err := io.ReadAll(io.LimitReader(in, maxRecord+1))
 		if err != nil {
@@ -238,15 +238,28 @@ type partitionTally struct {
 	LastOffset  int64  `json:"last_offset"`
 }
 
-// tally counts what became of the records.
+// tally counts what became of the records, and gives up when records are on their
+// way and none is acknowledged for long. The client's own time-outs do not serve
+// here: they count from a record's timestamp, which the input may set.
 type tally struct {
-	mu     sync.Mutex
-	parts  map[partitionOf]*partitionTally // guarded by mu
-	read   int64                           // guarded by mu
-	sent   int64                           // guarded by mu
-	bytes  int64                           // guarded by mu; keys and values of records sent
-	err    error                           // guarded by mu; the first
-	failed chan struct{}                   // closed when err is set
+	patience time.Duration
+	watch    *time.Timer   // runs while records are on their way
+	failed   chan struct{} // closed when err is set
+
+	mu    sync.Mutex
+	parts map[partitionOf]*partitionTally // guarded by mu
+	read  int64                           // guarded by mu
+	sent  int64                           // guarded by mu
+	bytes int64                           // guarded by mu; keys and values of records sent
+	err   error                           // guarded by mu; the first
+	onWay int64                           // guarded by mu
+}
+
+func newTally(patience time.Duration, giveUp func()) *tally {
+	t := &tally{patience: patience, failed: make(chan struct{}), parts: map[partitionOf]*partitionTally{}}
+	t.watch = time.AfterFunc(patience, giveUp)
+	t.watch.Stop()
+	return t
 }
 
 // begin counts a record about to be sent. It reports false when none may be sent
@@ -258,6 +271,9 @@ func (t *tally) begin(ctx context.Context) bool {
 		return false
 	}
 	t.read++
+	if t.onWay++; t.onWay == 1 {
+		t.watch.Reset(t.patience)
+	}
 	return true
 }
 
@@ -265,6 +281,11 @@ func (t *tally) begin(ctx context.Context) bool {
 func (t *tally) end(r *kgo.Record, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.onWay--; t.onWay == 0 {
+		t.watch.Stop()
+	} else {
+		t.watch.Reset(t.patience)
+	}
 	if err != nil {
 		if t.err == nil {
 			t.err = err

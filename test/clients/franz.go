@@ -59,7 +59,8 @@ func (f franz) write(bootstrap, topic, codec string, set []record) error {
 
 func (f franz) read(bootstrap, topic string, n int) (*digest, error) {
 	d := newDigest()
-	_, err := franzRead(bootstrap, topic, partitions, n, func(k *kgo.Record) {
+	var err error
+	d.codecs, err = franzRead(bootstrap, topic, partitions, n, func(k *kgo.Record) {
 		r := record{partition: k.Partition, key: k.Key, value: k.Value}
 		for _, h := range k.Headers {
 			r.headers = append(r.headers, header{h.Key, h.Value})

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -106,8 +107,9 @@ func prose(rnd *rand.Rand, words []string, n int) []byte {
 // digest hashes records partition by partition in the order in which they are added: equal sums mean equal content
 // and equal order in each partition.
 type digest struct {
-	count int
-	parts [partitions]hash.Hash
+	count  int
+	parts  [partitions]hash.Hash
+	codecs []string // found in the batches, if the reader can tell
 }
 
 func newDigest() *digest {
@@ -118,7 +120,7 @@ func newDigest() *digest {
 	return d
 }
 
-// add is for one goroutine per partition; count is not exact then, use total.
+// add may be called by one goroutine for each partition; it leaves count to the caller.
 func (d *digest) add(r record) {
 	h := d.parts[r.partition]
 	field(h, r.key)
@@ -156,8 +158,8 @@ func writeLine(w io.Writer, key, value []byte) {
 }
 
 // text writes the Go standard library's sources, in the order of their names and again from the start if they are
-// too few, until size is reached. Files that kcat's line reading could not give back as they are left out: with a
-// line above 900 KiB, without a line feed at the end, or with a NUL.
+// too few, until size is reached. Empty lines are left out, because kcat sends no message for one, and files with
+// a NUL or without a line feed at the end.
 func text(w *bufio.Writer, size int64) error {
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
@@ -181,20 +183,30 @@ func text(w *bufio.Writer, size int64) error {
 			if err != nil {
 				return err
 			}
-			if !bytes.HasSuffix(b, []byte("\n")) || bytes.IndexByte(b, 0) >= 0 || len(b) > large {
-				continue
-			}
-			n, err := w.Write(b)
+			n, err := writeText(w, b)
 			if err != nil {
 				return err
 			}
-			if written += int64(n); written >= size {
+			if written += n; written >= size {
 				return nil
 			}
 		}
 		if written == before {
-			return fmt.Errorf("no usable Go sources")
+			return errors.New("no usable Go sources")
 		}
 	}
 	return nil
+}
+
+func writeText(w io.Writer, b []byte) (written int64, err error) {
+	if !bytes.HasSuffix(b, []byte("\n")) || bytes.IndexByte(b, 0) >= 0 || len(b) > large {
+		return 0, nil
+	}
+	for line := range bytes.Lines(b) {
+		if len(line) > 1 && err == nil {
+			_, err = w.Write(line)
+			written += int64(len(line))
+		}
+	}
+	return written, err
 }

@@ -16,8 +16,10 @@
 #   --heap SIZE      heap of each broker's JVM (1G)
 #   --log-level L    of the broker's log: trace, debug, info, warn, error (warn)
 #
-# Environment: KAFKA_CLI_HEAP (512M) and KAFKA_CLI_LOG_LEVEL (error) for the tools, JAVA_HOME.
+# Environment, for the tools: KAFKA_CLI_HEAP (512M), KAFKA_CLI_LOG_LEVEL (error), KAFKA_CLI_TIER (4: all compilers of
+# the JVM; 1 starts faster and runs slower). For all: SLUICE_PEERS, where jars and data are kept; JAVA_HOME.
 
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 release=kafka-4.3.0

@@ -149,9 +149,9 @@ func TestDecompressRubbish(t *testing.T) {
 	}
 }
 
-const bombSize = 16 << 20
+const bombSize = 8 << 20
 
-// bombs are small blocks of 16 MiB of zeros: about 1000:1 for gzip, above that for zstd, 250:1, which is all
+// bombs are small blocks of 8 MiB of zeros: about 1000:1 for gzip, above that for zstd, 250:1, which is all
 // it can, for lz4. Snappy cannot expand more than 22 times, and what announces more is refused unread; in its
 // place stands S2's repeat code, which no snappy reader knows.
 func bombs(t *testing.T) map[Codec][]byte {
