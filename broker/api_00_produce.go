@@ -68,7 +68,7 @@ func (c *call) produceTo(t *Topic, p *wire.ProducePartition, r *wire.ProducePart
 	}
 	b, err := batch.Single(p.Records)
 	if err != nil {
-		fail(r, err)
+		r.Error = codeOf(err)
 		c.loop.topics.produceFailed.Inc()
 		return
 	}
@@ -96,13 +96,13 @@ func (p *Partition) append(c *call, t *Topic, b batch.Batch, r *wire.ProducePart
 	}
 	checked, err := batch.Validate(b, &rules)
 	if err != nil {
-		fail(r, err)
+		p.fail(r, err)
 		return
 	}
 	b.SetMaxTimestamp(checked.MaxTimestamp, checked.LogAppendTime)
 	done, err := p.log.Append(b, p.leaderEpoch(), c.net.Frame())
 	if err != nil {
-		fail(r, err)
+		p.fail(r, err)
 		return
 	}
 	if checked.LogAppendTime {
@@ -115,11 +115,18 @@ func (p *Partition) append(c *call, t *Topic, b batch.Batch, r *wire.ProducePart
 	p.waiters.gained(int64(len(b)), c.loop)
 }
 
-// fail puts err into the answer for one partition.
-func fail(r *wire.ProducePartitionResponse, err error) {
-	r.Error, r.ErrorMessage = codeOf(err), err.Error()
+// fail says in r why nothing was appended. As in Kafka only errors of single records come with words, and the log
+// start is left out where the log was not asked (ReplicaManager.appendToLocalLog).
+func (p *Partition) fail(r *wire.ProducePartitionResponse, err error) {
+	r.Error = codeOf(err)
+	switch r.Error {
+	case wire.MessageTooLarge, wire.RecordListTooLarge, wire.CorruptMessage, wire.KafkaStorageError, wire.NotLeaderOrFollower:
+	default:
+		r.LogStartOffset = p.log.StartOffset()
+	}
 	var rule *batch.RuleError
-	if errors.As(err, &rule) {
+	if errors.As(err, &rule) && len(rule.Records) > 0 {
+		r.ErrorMessage = rule.Error()
 		r.RecordErrors = append(r.RecordErrors[:0], rule.Records...)
 	}
 }

@@ -12,7 +12,7 @@ func listOffsetsAPI() api {
 	return api{key: wire.KeyListOffsets, min: 1, max: 7, maxBody: maxMessageBody, handle: blocking(listOffsets)}
 }
 
-// Timestamps with a meaning of their own.
+// Timestamps with a meaning of their own. Later versions have more, down to -6.
 const (
 	latestOffset   = -1
 	earliestOffset = -2
@@ -22,11 +22,12 @@ const (
 func listOffsets(c *call, req *kmsg.ListOffsetsRequest) kmsg.Response {
 	resp := kmsg.NewPtrListOffsetsResponse()
 	image := c.b.catalog.Image()
-	// Kafka refuses partitions that one request names twice.
+	// Partitions that one request names twice are refused, and answered once.
 	type place struct {
 		topic string
 		index int32
 	}
+	const answered = -1
 	count := make(map[place]int)
 	for _, t := range req.Topics {
 		for _, p := range t.Partitions {
@@ -38,11 +39,18 @@ func listOffsets(c *call, req *kmsg.ListOffsetsRequest) kmsg.Response {
 		rt.Topic = t.Topic
 		topic := image.TopicNamed(t.Topic)
 		for _, p := range t.Partitions {
+			at := place{t.Topic, p.Partition}
 			rp := kmsg.NewListOffsetsResponseTopicPartition()
 			rp.Partition, rp.Offset, rp.Timestamp, rp.LeaderEpoch = p.Partition, -1, -1, -1
-			if count[place{t.Topic, p.Partition}] > 1 {
+			switch n := count[at]; {
+			case n == answered:
+				continue
+			case n > 1:
+				count[at] = answered
 				rp.ErrorCode = int16(wire.InvalidRequest)
-			} else {
+			case p.Timestamp < maxTimestamp || p.Timestamp == maxTimestamp && c.version() < 7:
+				rp.ErrorCode = int16(wire.UnsupportedVersion)
+			default:
 				topic.partition(p.Partition).listOffset(p.Timestamp, p.CurrentLeaderEpoch, &rp)
 			}
 			rt.Partitions = append(rt.Partitions, rp)

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-mq/sluice/wire"
@@ -13,6 +15,9 @@ func metadataAPI() api {
 }
 
 func metadata(c *call, req *kmsg.MetadataRequest) kmsg.Response {
+	if c.version() < 12 && slices.ContainsFunc(req.Topics, func(t kmsg.MetadataRequestTopic) bool { return t.Topic == nil || hasID(t) }) {
+		return refuseIDs(req)
+	}
 	image := c.b.catalog.Image()
 	resp := kmsg.NewPtrMetadataResponse()
 	resp.ClusterID = &image.ClusterID
@@ -30,46 +35,85 @@ func metadata(c *call, req *kmsg.MetadataRequest) kmsg.Response {
 	if req.IncludeClusterAuthorizedOperations {
 		resp.AuthorizedOperations = clusterOperations
 	}
-	for i := range req.Topics {
-		resp.Topics = append(resp.Topics, c.metadataFor(image, req, &req.Topics[i]))
-	}
-	if req.Topics == nil || (c.version() == 0 && len(req.Topics) == 0) {
+	switch {
+	case req.Topics == nil || (c.version() == 0 && len(req.Topics) == 0):
 		for _, t := range image.Topics() {
 			resp.Topics = append(resp.Topics, describe(t))
 		}
+	case slices.ContainsFunc(req.Topics, hasID):
+		resp.Topics = topicsByID(image, req)
+	default:
+		resp.Topics = c.topicsByName(image, req)
 	}
 	if req.IncludeTopicAuthorizedOperations {
 		for i := range resp.Topics {
-			if resp.Topics[i].ErrorCode == 0 {
-				resp.Topics[i].AuthorizedOperations = topicOperations
-			}
+			resp.Topics[i].AuthorizedOperations = topicOperations
 		}
 	}
 	return resp
 }
 
-// metadataFor describes one topic that was asked for. An unknown one is made when both sides allow it: the answer
-// is UNKNOWN_TOPIC_OR_PARTITION until it exists, and clients ask again.
-func (c *call) metadataFor(image *Image, req *kmsg.MetadataRequest, want *kmsg.MetadataRequestTopic) kmsg.MetadataResponseTopic {
-	if want.Topic == nil {
-		if t := image.TopicByID(want.TopicID); t != nil {
-			return describe(t)
+func hasID(t kmsg.MetadataRequestTopic) bool { return t.TopicID != [16]byte{} }
+
+// refuseIDs answers topic ids, or topics without a name, in versions that have the field and no meaning for it yet.
+func refuseIDs(req *kmsg.MetadataRequest) kmsg.Response {
+	resp := kmsg.NewPtrMetadataResponse()
+	resp.ControllerID = -1
+	for i := range req.Topics {
+		r := kmsg.NewMetadataResponseTopic()
+		r.Topic, r.TopicID, r.ErrorCode = req.Topics[i].Topic, req.Topics[i].TopicID, int16(wire.InvalidRequest)
+		if r.Topic == nil {
+			r.Topic = new(string)
+		}
+		resp.Topics = append(resp.Topics, r)
+	}
+	return resp
+}
+
+// topicsByID describes the topics with the ids asked for, each once. One id makes the whole request one by ids.
+func topicsByID(image *Image, req *kmsg.MetadataRequest) (out []kmsg.MetadataResponseTopic) {
+	seen := make(map[[16]byte]bool)
+	for i := range req.Topics {
+		id := req.Topics[i].TopicID
+		if seen[id] || !hasID(req.Topics[i]) {
+			continue
+		}
+		seen[id] = true
+		if t := image.TopicByID(id); t != nil {
+			out = append(out, describe(t))
+			continue
 		}
 		r := kmsg.NewMetadataResponseTopic()
-		r.TopicID, r.ErrorCode = want.TopicID, int16(wire.UnknownTopicID)
-		return r
+		r.TopicID, r.ErrorCode = id, int16(wire.UnknownTopicID)
+		out = append(out, r)
 	}
-	if t := image.TopicNamed(*want.Topic); t != nil {
-		return describe(t)
+	return out
+}
+
+// topicsByName describes the topics with the names asked for, each once. An unknown one is made when both sides
+// allow it: the answer is UNKNOWN_TOPIC_OR_PARTITION until it exists, and clients ask again.
+func (c *call) topicsByName(image *Image, req *kmsg.MetadataRequest) (out []kmsg.MetadataResponseTopic) {
+	seen := make(map[string]bool)
+	for i := range req.Topics {
+		name := req.Topics[i].Topic
+		if name == nil || seen[*name] {
+			continue
+		}
+		seen[*name] = true
+		if t := image.TopicNamed(*name); t != nil {
+			out = append(out, describe(t))
+			continue
+		}
+		r := kmsg.NewMetadataResponseTopic()
+		r.Topic, r.ErrorCode = name, int16(wire.UnknownTopicOrPartition)
+		if err := checkTopicName(*name); err != nil {
+			r.ErrorCode = int16(wire.InvalidTopicException)
+		} else if c.b.limits.autoCreate && (c.version() < 4 || req.AllowAutoTopicCreation) {
+			c.b.autoCreate(*name)
+		}
+		out = append(out, r)
 	}
-	r := kmsg.NewMetadataResponseTopic()
-	r.Topic, r.ErrorCode = want.Topic, int16(wire.UnknownTopicOrPartition)
-	if err := checkTopicName(*want.Topic); err != nil {
-		r.ErrorCode = int16(wire.InvalidTopicException)
-	} else if c.b.limits.autoCreate && (c.version() < 4 || req.AllowAutoTopicCreation) {
-		c.b.autoCreate(*want.Topic)
-	}
-	return r
+	return out
 }
 
 func describe(t *Topic) kmsg.MetadataResponseTopic {

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"cmp"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,11 +26,12 @@ type fetch struct {
 	session  *fetchSession
 	epoch    int32 // of the session, as the request gave it
 
-	parts   []fetchPart
-	waiters []waiter    // one for each part, while parked
-	spans   []span.Span // of all parts, each owning one hold until it is spliced into the reply
-	found   int64       // bytes in spans
-	failed  bool        // some part has an error
+	parts    []fetchPart
+	waiters  []waiter    // one for each part, while parked
+	spans    []span.Span // of all parts, each owning one hold until it is spliced into the reply
+	found    int64       // bytes in spans
+	readable int         // parts that exist
+	failed   bool        // reading one of those gave an error
 
 	state    atomic.Int32
 	gained   atomic.Int64 // bytes found, and appended since
@@ -90,6 +93,7 @@ func (lp *loop) freeFetch(f *fetch) {
 
 // start reads once and answers, or waits for as long as wait says.
 func (f *fetch) start(wait time.Duration) {
+	f.unknownLast()
 	f.read()
 	if f.enough() || wait <= 0 || f.loop.b.draining.Load() {
 		f.answer()
@@ -98,22 +102,25 @@ func (f *fetch) start(wait time.Duration) {
 	f.park(wait)
 }
 
-// enough tells whether the answer is due now: Kafka answers at once when the bytes suffice, when any partition has
-// an error, and when nothing was asked for.
-func (f *fetch) enough() bool { return f.found >= f.minBytes || f.failed || len(f.parts) == 0 }
+// enough tells whether the answer is due now: as in Kafka when the bytes suffice, when reading a partition failed,
+// and when there is nothing to wait for. Partitions that do not exist are no reason to answer early.
+func (f *fetch) enough() bool { return f.found >= f.minBytes || f.failed || f.readable == 0 }
 
 // read looks at every partition in turn until the request's bytes are used up. The first batch found is given
 // whole, whatever its size (KIP-74).
 func (f *fetch) read() {
 	f.release()
 	left := f.maxBytes
-	f.found, f.failed = 0, false
+	f.found, f.readable, f.failed = 0, 0, false
 	for i := range f.parts {
 		p := &f.parts[i]
 		f.readPart(p, left)
 		left = max(0, left-p.n)
 		f.found += p.n
-		f.failed = f.failed || p.err != wire.None
+		if p.part != nil {
+			f.readable++
+			f.failed = f.failed || p.err != wire.None
+		}
 	}
 }
 
@@ -144,7 +151,28 @@ func (f *fetch) check(p *fetchPart) wire.ErrorCode {
 	if r := p.part.checkEpoch(p.epoch); r != nil {
 		return r.Code
 	}
+	if p.maxBytes < 0 {
+		return wire.UnknownServerError // as Kafka, which fails on it
+	}
 	return wire.None
+}
+
+// unknownLast moves the parts that do not exist behind the others, where Kafka answers them.
+func (f *fetch) unknownLast() {
+	image := f.loop.image()
+	exists := func(p *fetchPart) bool { return image.Topic(p.topic).partition(p.index) != nil }
+	if slices.ContainsFunc(f.parts, func(p fetchPart) bool { return !exists(&p) }) {
+		slices.SortStableFunc(f.parts, func(a, b fetchPart) int {
+			return cmp.Compare(boolInt(!exists(&a)), boolInt(!exists(&b)))
+		})
+	}
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func (f *fetch) release() {
@@ -167,8 +195,10 @@ func (f *fetch) park(wait time.Duration) {
 	}
 	f.waiters = f.waiters[:len(f.parts)]
 	for i := range f.parts {
-		f.waiters[i].fetch = f
-		f.parts[i].part.waiters.add(&f.waiters[i])
+		if p := f.parts[i].part; p != nil {
+			f.waiters[i].fetch = f
+			p.waiters.add(&f.waiters[i])
+		}
 	}
 	if f.timer == nil {
 		f.timer = time.AfterFunc(wait, f.expire)
@@ -184,6 +214,9 @@ func (f *fetch) park(wait time.Duration) {
 func (f *fetch) changed() bool {
 	for i := range f.parts {
 		p := &f.parts[i]
+		if p.part == nil {
+			continue
+		}
 		if p.part.highWatermark() != p.highWatermark || f.loop.image().Topic(p.topic).partition(p.index) != p.part {
 			return true
 		}
@@ -204,7 +237,9 @@ func (f *fetch) Run() {
 	f.state.Store(fetchIdle)
 	f.loop.b.parked.Add(-1)
 	for i := range f.parts {
-		f.parts[i].part.waiters.remove(&f.waiters[i])
+		if p := f.parts[i].part; p != nil {
+			p.waiters.remove(&f.waiters[i])
+		}
 	}
 	f.call.net.Conn().User.(*conn).remove(f)
 	f.read()

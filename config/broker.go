@@ -36,7 +36,7 @@ type Broker struct {
 	MaxRequests     int           // per connection
 	MaxPendingBytes int64         // per connection
 	FrameBudget     int64         // queued.max.request.bytes resolved: at least RequestMaxBytes
-	IdleTimeout     time.Duration // Forever for never
+	IdleTimeout     time.Duration // 0 for never
 	MaxConns        int
 	MaxConnsPerIP   int
 	DrainTimeout    time.Duration
@@ -77,7 +77,7 @@ func (v *Values) Broker() (*Broker, error) {
 		FrameTimeout:      Millis(r.integer("socket.frame.timeout.ms")),
 		MaxRequests:       int(r.integer("socket.max.requests")),
 		MaxPendingBytes:   r.integer("socket.max.pending.bytes"),
-		IdleTimeout:       Millis(r.integer("connections.max.idle.ms")),
+		IdleTimeout:       orZero(Millis(r.integer("connections.max.idle.ms"))),
 		MaxConns:          int(r.integer("max.connections")),
 		MaxConnsPerIP:     int(r.integer("max.connections.per.ip")),
 		DrainTimeout:      Millis(r.integer("shutdown.drain.timeout.ms")),
@@ -104,6 +104,14 @@ func Millis(n int64) time.Duration {
 		return Forever
 	}
 	return time.Duration(n) * time.Millisecond
+}
+
+// orZero is d, or 0 for Forever.
+func orZero(d time.Duration) time.Duration {
+	if d == Forever {
+		return 0
+	}
+	return d
 }
 
 // reader takes typed values out of Values and collects problems.

@@ -82,7 +82,8 @@ var brokerKeys = []Key{
 		atLeast(-1), kafkaHas("102400")),
 	row("socket.receive.buffer.bytes", Int, "-1", "SO_RCVBUF of connections; -1 leaves the size to the kernel, which adapts it.",
 		atLeast(-1), kafkaHas("102400")),
-	row("socket.listen.backlog.size", Int, "50", "Connections that may wait to be accepted.", atLeast(1)),
+	row("socket.listen.backlog.size", Int, "50", "Connections that may wait to be accepted.", atLeast(1),
+		pending("the kernel's limit, net.core.somaxconn, is used")),
 	row("socket.frame.timeout.ms", Int, "30000", "Time within which a request that has begun must have arrived whole, and within which "+
 		"a reply that has begun must make progress; else the connection is closed.", own, atLeast(1)),
 	row("socket.max.requests", Int, "256", "Requests of one connection that may await their answers; above it the connection is not read.",
@@ -90,7 +91,7 @@ var brokerKeys = []Key{
 	row("socket.max.pending.bytes", Long, "8388608", "Unsent reply bytes of one connection above which it is not read.", own, atLeast(1)),
 	row("queued.max.request.bytes", Long, "-1", "Memory for requests being received or executed, of all connections together; "+
 		"above it no socket is read. -1: 128 MiB, or socket.request.max.bytes if that is more (Kafka: no limit).", atLeast(-1)),
-	row("connections.max.idle.ms", Long, "600000", "A connection without a request for so long is closed; -1 never.", atLeast(-1)),
+	row("connections.max.idle.ms", Long, "600000", "A connection without a request for so long is closed; -1 or 0 never.", atLeast(-1)),
 	row("max.connections", Int, "2147483647", "Connections held at a time; more are closed at once.", atLeast(0), changes(ClusterWide)),
 	row("max.connections.per.ip", Int, "2147483647", "Connections held at a time from one address; more are closed at once.",
 		atLeast(0), changes(ClusterWide)),

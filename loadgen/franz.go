@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,7 +74,7 @@ func newFranz(m *series, topic string, c *client) (*franz, error) {
 func (f *franz) send(s *slot) {
 	s.record.Partition = s.partition
 	s.record.Timestamp = f.clock.epoch.Add(time.Duration(s.intended))
-	f.clients[s.producer.id].TryProduce(nil, &s.record, s.promise)
+	f.clients[s.producer.id].TryProduce(context.Background(), &s.record, s.promise)
 }
 
 // close implements engine. Outstanding records fail with the client's error.

@@ -65,8 +65,8 @@ func (m *series) done(s *slot, err error) {
 		s.producer.acked[s.partition]++
 	}
 	s.producer.recorder.done(s, now, err)
+	m.release() // before the slot is free again, so that the peak never passes the bound
 	m.slots.put(s)
-	m.release()
 }
 
 func (m *series) release() {

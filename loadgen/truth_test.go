@@ -21,7 +21,7 @@ func within(t *testing.T, what string, gotNs int64, wantMs, share float64) {
 
 // A broker that takes 5 ms shows 5 ms at every percentile, and the generator no delay.
 func TestFixedDelay(t *testing.T) {
-	o := simulate(t, Spec{Rate: 1000, Duration: 110 * time.Second, Warmup: time.Second, Partitions: 3, Producers: 2},
+	o := simulate(t, Spec{Rate: 1000, Duration: 12 * time.Second, Warmup: time.Second, Partitions: 3, Producers: 2},
 		func(*series, *stub) {})
 	if len(o.reasons) != 0 {
 		t.Fatalf("not valid: %q", o.reasons)
@@ -37,14 +37,14 @@ func TestFixedDelay(t *testing.T) {
 	if d := r.Histogram(results.SendDelay).Max(); d != 0 {
 		t.Errorf("send delay is %d ns on a clock that does not slip", d)
 	}
-	if r.Records != 110_000 || r.OfferedPerS != 1000 || math.Abs(r.AchievedPerS-1000) > 1 {
+	if r.Records != 12_000 || r.OfferedPerS != 1000 || math.Abs(r.AchievedPerS-1000) > 1 {
 		t.Errorf("%d records, offered %v/s, achieved %v/s", r.Records, r.OfferedPerS, r.AchievedPerS)
 	}
-	if v := r.Verification; !v.OK || v.Received != 111_000 {
+	if v := r.Verification; !v.OK || v.Received != 13_000 {
 		t.Errorf("verification %+v", v)
 	}
-	if r.Response.P9999 == nil || r.InFlight.Peak != 5 && r.InFlight.Peak != 6 {
-		t.Errorf("p99.99 %v, peak in flight %d", r.Response.P9999, r.InFlight.Peak)
+	if r.Response.P999 == nil || r.Response.P9999 != nil || r.InFlight.Peak != 5 && r.InFlight.Peak != 6 {
+		t.Errorf("p99.9 %v, peak in flight %d", r.Response.P999, r.InFlight.Peak)
 	}
 }
 
@@ -59,7 +59,7 @@ func stall(sent int64) int64 {
 // A stall of 200 ms each 10 s hits 2 % of the records: those that should have been sent
 // at phase x of it wait 200-x ms more. So p99 is 105 ms and p99.9 is 195 ms.
 func TestStallIsNotOmitted(t *testing.T) {
-	o := simulate(t, Spec{Rate: 1000, Duration: 60 * time.Second}, func(_ *series, s *stub) { s.due = stall })
+	o := simulate(t, Spec{Rate: 1000, Duration: 20 * time.Second}, func(_ *series, s *stub) { s.due = stall })
 	if len(o.reasons) != 0 {
 		t.Fatalf("not valid: %q", o.reasons)
 	}
@@ -75,7 +75,7 @@ func TestStallIsNotOmitted(t *testing.T) {
 // stall it cannot send, so service time hardly sees the stall. Response still does, and
 // the run says that the schedule was not kept, and why.
 func TestBoundShowsInResponseNotInService(t *testing.T) {
-	o := simulate(t, Spec{Rate: 1000, Duration: 60 * time.Second, InFlight: 50}, func(_ *series, s *stub) { s.due = stall })
+	o := simulate(t, Spec{Rate: 1000, Duration: 20 * time.Second, InFlight: 50}, func(_ *series, s *stub) { s.due = stall })
 	within(t, "service p99", o.result.Histogram(results.Service).Percentile(99), 5, 0.02)
 	p99 := o.result.Histogram(results.Response).Percentile(99)
 	if p99 < ms(105) || p99 > ms(125) {
@@ -84,7 +84,7 @@ func TestBoundShowsInResponseNotInService(t *testing.T) {
 	if !strings.Contains(strings.Join(o.reasons, "\n"), "waited for one of the 50 places in flight") {
 		t.Errorf("reasons %q", o.reasons)
 	}
-	if f := o.result.InFlight; f.Peak != 50 || f.Waits < 6*150 {
+	if f := o.result.InFlight; f.Peak != 50 || f.Waits < 2*150 {
 		t.Errorf("%+v", f)
 	}
 }

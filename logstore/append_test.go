@@ -3,8 +3,10 @@ package logstore
 import (
 	"errors"
 	"math"
+	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -65,6 +67,57 @@ func TestFailedWrite(t *testing.T) {
 			appendTest(t, l, makeBatch(2, 20, 1, batch.None), nil)
 			checkAfterClose(t, d)
 		}
+	}
+}
+
+// TestFailedFlush: a failed fdatasync is final, even if the next one would succeed.
+func TestFailedFlush(t *testing.T) {
+	path := filepath.Join(tempDir(t), "d")
+	var fail atomic.Bool
+	failed := make(chan error, 10)
+	o := small()
+	o.fdatasync = func(fd int) error {
+		if fail.Swap(false) {
+			return syscall.EIO
+		}
+		return sys.Fdatasync(fd)
+	}
+	o.Listener.Failed = func(_ *Log, err error) { failed <- err }
+	d := openTest(t, path, o)
+	l := createTest(t, d, "t")
+	appendTest(t, l, makeBatch(1, 10, 1, batch.None), nil)
+	fail.Store(true)
+	for range 2 {
+		if err := l.Flush(); !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.EIO) {
+			t.Fatalf("flush: %v", err)
+		}
+	}
+	if l.RecoveryPoint() != 0 || len(failed) != 1 {
+		t.Fatalf("recovery point %d, %d reports", l.RecoveryPoint(), len(failed))
+	}
+	if _, err := l.Append(makeBatch(1, 1, 1, batch.None), 0, nil); !errors.Is(err, ErrFailed) {
+		t.Fatalf("append: %v", err)
+	}
+	readAll(t, l, 1000)
+
+	// In the background, after a roll.
+	l, err := d.Create("u", 0, testTopicID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-failed
+	fail.Store(true)
+	for l.Segments() < 2 {
+		appendTest(t, l, makeBatch(1, 500, 1, batch.None), nil)
+	}
+	if err := <-failed; !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	if err := d.Close(); !errors.Is(err, ErrFailed) {
+		t.Fatalf("close: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(path, cleanShutdownFile)); err == nil {
+		t.Fatal("marked clean")
 	}
 }
 

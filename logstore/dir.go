@@ -188,7 +188,7 @@ func (d *Dir) create(name, topic string, partition int32, topicID [16]byte) (*Lo
 		l := d.newLog(name, topic, partition)
 		l.id = topicID
 		l.publish([]*segment{s}, 0, 0)
-		if err := s.sync(); err != nil {
+		if err := s.sync(d.opts.fdatasync); err != nil {
 			l.release()
 			return nil, err
 		}

@@ -56,7 +56,7 @@ func (l *Log) flushFiles(active bool) (upTo int64, err error) {
 		if s.flushed || !sealed && (!active || end == l.recoveryPoint.Load() && s.indexed()) || !s.tryRetain() {
 			continue
 		}
-		err := s.sync()
+		err := s.sync(l.d.opts.fdatasync)
 		s.Release()
 		if err != nil {
 			return -1, err

@@ -7,8 +7,8 @@ import "sync"
 const maxHints = 8
 
 // hints remember where recent reads ended, because that is where the same readers go on: a steady reader then
-// costs no search. A log position never changes its meaning while its segment is there, so hints need no
-// invalidation but on truncation and deletion.
+// costs no search. What a hint says stays true while its segment is in the log, and one of a segment that is gone
+// matches none.
 type hints struct {
 	mu   sync.Mutex
 	next int
@@ -41,10 +41,4 @@ func (x *hints) put(off int64, seg *segment, pos int64) {
 	}
 	x.h[x.next] = hint{off, pos, seg}
 	x.next = (x.next + 1) % maxHints
-}
-
-func (x *hints) clear() {
-	x.mu.Lock()
-	x.h = [maxHints]hint{}
-	x.mu.Unlock()
 }

@@ -243,7 +243,7 @@ func (x *sparseIndex) load(valid func(last indexEntry) bool) (last indexEntry, o
 	return last, true, nil
 }
 
-// clear empties the index; the file follows with the next spill.
+// clear empties the index; the file follows with the next spill. For recovery, before anybody searches.
 func (x *sparseIndex) clear() {
 	x.spillMu.Lock()
 	defer x.spillMu.Unlock()

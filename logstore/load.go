@@ -148,7 +148,10 @@ func (x *loading) load() (there bool, err error) {
 
 func (x *loading) publish(end int64, failed error) {
 	l := x.l
-	rp := min(x.recoveryPoint, end)
+	rp := x.recoveryPoint
+	if failed == nil {
+		rp = min(rp, end)
+	} // else it stays, so that the next start does not take the damage for a torn tail
 	for i, s := range x.segs[:len(x.segs)-1] {
 		s.flushed = x.segs[i+1].base <= rp
 	}

@@ -39,6 +39,8 @@ type Options struct {
 
 	// pwrite replaces the write of record bytes, so that tests can make it fail or count it.
 	pwrite func(fd int, b []byte, off int64) (int, error)
+	// fdatasync replaces the sync of a segment's file.
+	fdatasync func(fd int) error
 }
 
 // Listener is a set of callbacks, each of which may be nil. None is called with a lock held; all may be called
@@ -91,6 +93,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.pwrite == nil {
 		o.pwrite = sys.Pwrite
+	}
+	if o.fdatasync == nil {
+		o.fdatasync = sys.Fdatasync
 	}
 	return o
 }

@@ -345,7 +345,7 @@ func (x *loading) cut(torn *segment, keep int, w *walk) (failed, err error) {
 		if err := sys.Truncate(torn.fd, torn.size.Load()); err != nil {
 			return nil, &os.PathError{Op: "truncate", Path: torn.stem + logSuffix, Err: err}
 		}
-		if err := torn.sync(); err != nil {
+		if err := torn.sync(x.l.d.opts.fdatasync); err != nil {
 			return nil, err
 		}
 	}

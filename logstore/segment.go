@@ -145,15 +145,15 @@ func (s *segment) maxTimestamp() (ts, lastOffset int64) {
 	return s.maxTime, s.maxTimeOff
 }
 
-// sync blocks until file and indexes are on the device.
-func (s *segment) sync() error {
+// sync blocks until file and indexes are on the device, the file by fdatasync.
+func (s *segment) sync(fdatasync func(fd int) error) error {
 	if err := s.offsets.spill(); err != nil {
 		return err
 	}
 	if err := s.times.spill(); err != nil {
 		return err
 	}
-	if err := sys.Fdatasync(s.fd); err != nil {
+	if err := fdatasync(s.fd); err != nil {
 		return &os.PathError{Op: "fdatasync", Path: s.stem + logSuffix, Err: err}
 	}
 	if err := s.offsets.sync(); err != nil {

@@ -91,9 +91,9 @@ func (c *Conn) RemoteAddr() string { return c.remote }
 // LocalAddr is the own "host:port" that the peer connected to.
 func (c *Conn) LocalAddr() string { return c.local }
 
-// Close closes the connection at the end of the turn; no more frames of it are handed over. Replies that are finished
-// by then are sent as far as the socket takes them, the rest is lost. Handler.Closed gets err, io.EOF for nil. The
-// first call counts. Only on the connection's loop.
+// Close closes the connection at the end of the turn; no more frames of it are handed over. Replies finished before are
+// sent as far as the socket takes them, others are lost: to answer and close, Send first. Handler.Closed gets err,
+// io.EOF for nil. The first call counts. Only on the connection's loop.
 func (c *Conn) Close(err error) {
 	if c.state != connOpen {
 		return

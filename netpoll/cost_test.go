@@ -28,7 +28,11 @@ func (r *rig) delta(f func()) Stats {
 }
 
 func TestSystemCallsOfOneRequest(t *testing.T) {
-	r := newRig(t, Config{})
+	t.Run("sendfile", func(t *testing.T) { testOneRequest(t, newRig(t, Config{}), 2, 1) })
+	t.Run("copied", func(t *testing.T) { testOneRequest(t, newRig(t, Config{CopyFiles: true}), 1, 0) })
+}
+
+func testOneRequest(t *testing.T, r *rig, fileWrites, sendfiles int64) {
 	c := r.dial()
 	const rounds = 100
 	for _, test := range []struct {
@@ -38,7 +42,7 @@ func TestSystemCallsOfOneRequest(t *testing.T) {
 	}{
 		{"memory", echoFrame(500, 1), echoFrame(500, 1), 1, 0},
 		{"largest for one read", echoFrame(gnetBuffer-lengthSize-1, 1), echoFrame(gnetBuffer-lengthSize-1, 1), 1, 0},
-		{"file", spliceFrame(100, 8000, 0), r.splicedReply(spliceFrame(100, 8000, 0)), 2, 1},
+		{"file", spliceFrame(100, 8000, 0), r.splicedReply(spliceFrame(100, 8000, 0)), fileWrites, sendfiles},
 	} {
 		d := r.delta(func() {
 			for range rounds {

@@ -329,7 +329,7 @@ func echoLate(q *Request) {
 func TestCloseByHandler(t *testing.T) {
 	r := newRig(t, Config{})
 	c := r.dial()
-	c.Write(append(framed([]byte("e before")), framed([]byte("c"))...))
+	c.Write(append(framed([]byte("e before")), append(framed([]byte("c")), framed([]byte("e after"))...)...))
 	c.expect([]byte("e before"))
 	c.expectClosed()
 	r.expectClosedWith(errAsked)

@@ -51,6 +51,7 @@ type Loop struct {
 
 	spill      []byte
 	fileBuffer []byte // made when first needed
+	fileError  error  // why the last copy to it failed
 	readIovecs [2]sys.Iovec
 	sendIovecs [sys.MaxIovecs]sys.Iovec
 }

@@ -7,7 +7,7 @@ import (
 // TestSlowReader sends 10,000 requests ahead and reads nothing for a while. What the server holds for it stays
 // bounded, others are served, and in the end every reply arrives.
 func TestSlowReader(t *testing.T) {
-	const requests, size, most = 10_000, 2000, 256 << 10
+	const requests, size, most = 10_000, 1000, 256 << 10
 	r := newRig(t, Config{MaxPending: most, SendBuffer: 16 << 10})
 	slow := r.dialWith(8 << 10)
 	frame := func(i int) []byte { return echoFrame(size, uint64(i%97)) }

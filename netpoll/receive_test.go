@@ -105,10 +105,11 @@ func TestNothingByAnnouncedSize(t *testing.T) {
 // TestBudget has more unfinished frames than the budget allows, all advancing in turn. They must get through, by and
 // by, and the buffers stay within the bound.
 func TestBudget(t *testing.T) {
-	const conns, size = 8, 1 << 20
+	const conns, size = 8, 512 << 10
+	const budget = 1 << 20
 	for _, loops := range []int{1, 2} {
 		t.Run(fmt.Sprint(loops), func(t *testing.T) {
-			r := newRig(t, Config{Loops: loops, FrameBudget: 2 << 20, MaxFrame: size, MaxPending: 64 << 20})
+			r := newRig(t, Config{Loops: loops, FrameBudget: budget, MaxFrame: size, MaxPending: 64 << 20})
 			errs := make(chan error, conns)
 			var clients []*client
 			for i := range conns { // all want a buffer for the whole frame now, and none can have all its bytes
@@ -134,7 +135,7 @@ func TestBudget(t *testing.T) {
 			most := r.mostFrames.Load()
 			st := r.srv.Stats()
 			// Growing needs the old buffer and the new one; held bytes come on top.
-			if limit := int64(2<<20 + 2*size + conns*(smallFrame+spillSize+gnetBuffer)); most > limit {
+			if limit := int64(budget + 2*size + conns*(smallFrame+spillSize+gnetBuffer)); most > limit {
 				t.Errorf("%d bytes of buffers, more than %d", most, limit)
 			}
 			t.Logf("at most %d bytes, %d times over the budget", most, st.OverBudget)

@@ -94,11 +94,32 @@ func (o *Out) memory(seg int) []byte {
 	return o.Buf[from:to]
 }
 
+// segment is the memory of segment seg, or the file range that it is.
+func (o *Out) segment(seg int) ([]byte, *span.Span) {
+	if seg%2 == 0 {
+		return o.memory(seg), nil
+	}
+	s := &o.splices[seg/2].span
+	if s.Mem != nil {
+		return s.Mem, nil
+	}
+	return nil, s
+}
+
 func (o *Out) segmentLen(seg int) int64 {
 	if seg%2 == 0 {
 		return int64(len(o.memory(seg)))
 	}
 	return o.splices[seg/2].span.Len
+}
+
+// sentBytes is how much of the reply is gone.
+func (r *Request) sentBytes() int64 {
+	n := r.off
+	for seg := range r.seg {
+		n += r.Out.segmentLen(seg)
+	}
+	return n
 }
 
 // Bytes is the frame without its length, valid until Send or Drop, or longer while a hold on Frame is kept. The
@@ -132,8 +153,7 @@ func (r *Request) Drop() {
 		r.conn.loop.counts.add(cDropped, 1)
 	}
 	if r.finish() {
-		r.Out.Reset()
-		r.Out.Buf = r.Out.Buf[:0] // not even a length
+		r.empty()
 		r.conn.promise(0)
 	}
 }
@@ -153,10 +173,21 @@ func (r *Request) finish() bool {
 	r.releaseFrame()
 	c := r.conn
 	c.unanswered--
-	if c.state == connClosed {
+	switch c.state {
+	case connOpen:
+		return true
+	case connClosed:
 		c.loop.recycle(r)
+	default: // r is still in the order of a connection that sends what was finished before it failed
+		r.empty()
 	}
-	return c.state == connOpen // a failed one still has r in its order and releases it when torn down
+	return false
+}
+
+// empty leaves nothing to send, not even a length.
+func (r *Request) empty() {
+	r.Out.Reset()
+	r.Out.Buf = r.Out.Buf[:0]
 }
 
 func (r *Request) releaseFrame() {

@@ -192,8 +192,10 @@ func (r *rig) Request(q *Request) {
 	case 'x':
 		panic("as asked")
 	case 'c':
-		q.Drop()
 		q.Conn().Close(errAsked)
+		r.ref.Retain()
+		q.Out.Splice(span.Memory(r.data, &r.ref))
+		echo(q) // too late
 	default:
 		echo(q)
 	}

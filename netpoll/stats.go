@@ -15,7 +15,7 @@ type Stats struct {
 	Frames                       int64 // whole frames handed over
 	Replies, Dropped             int64 // finished by Send, by Drop
 	BytesIn                      int64
-	BytesOutMemory, BytesOutFile int64 // by sendmsg, by sendfile
+	BytesOutMemory, BytesOutFile int64 // by sendmsg (copied files too), by sendfile
 
 	// System calls on connections, by kind. A wake-up of a loop from another goroutine is one write and one read
 	// on a socket pair, counted as Wakeups only. The waits of gnet's own epoll are not seen here.

@@ -4,6 +4,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sluice-mq/sluice/internal/invariants"
+	"github.com/sluice-mq/sluice/internal/span"
 	"github.com/sluice-mq/sluice/internal/sys"
 )
 
@@ -44,32 +46,55 @@ func (c *Conn) flush() {
 			return
 		}
 	}
+	if invariants.Enabled {
+		c.check()
+	}
 	c.drained()
+}
+
+// check counts again what is kept count of. Long queues are left out, since this comes with every turn.
+func (c *Conn) check() {
+	if c.state != connOpen {
+		return
+	}
+	var open, length int
+	var unsent int64
+	for r := c.head; r != nil; r = r.next {
+		switch r.state {
+		case reqOpen:
+			open++
+		case reqDone:
+			unsent += r.Out.Len() - r.sentBytes()
+		}
+		if length++; length > 100 {
+			return
+		}
+	}
+	invariants.Check(open == c.unanswered, "netpoll: %d unanswered requests, counted as %d", open, c.unanswered)
+	invariants.Check(unsent == c.pending, "netpoll: %d unsent bytes, counted as %d", unsent, c.pending)
 }
 
 // sendSome makes one system call for what is next. full says that the socket took less than it was given.
 func (c *Conn) sendSome() (n int, full bool) {
 	l := c.loop
-	pieces, size, more := c.gather(l.sendIovecs[:])
-	var want int
+	pieces, want, more := c.gather(l.sendIovecs[:])
 	var errno syscall.Errno
-	if pieces > 0 {
-		want = size
+	switch {
+	case pieces > 0:
 		n, errno = sys.SendIovecs(c.fd, l.sendIovecs[:pieces], more)
 		clear(l.sendIovecs[:pieces])
 		l.counts.add(cWritevs, 1)
 		l.counts.add(cBytesOutMemory, int64(n))
-	} else {
+	case l.server.cfg.CopyFiles:
+		c.breakOff(l.fileError)
+		return 0, false
+	default:
 		r := c.head
 		s := &r.Out.splices[r.seg/2].span
 		want = int(min(s.Len-r.off, filePiece))
-		if l.server.cfg.CopyFiles {
-			n, errno = c.copyFile(s.FD, s.Off+r.off, want)
-		} else {
-			n, errno = sys.Sendfile(c.fd, s.FD, s.Off+r.off, want)
-			l.counts.add(cSendfiles, 1)
-			l.counts.add(cBytesOutFile, int64(n))
-		}
+		n, errno = sys.Sendfile(c.fd, s.FD, s.Off+r.off, want)
+		l.counts.add(cSendfiles, 1)
+		l.counts.add(cBytesOutFile, int64(n))
 		if errno == 0 && n == 0 {
 			l.counts.add(cTruncatedFiles, 1)
 			c.breakOff(ErrTruncated)
@@ -83,65 +108,71 @@ func (c *Conn) sendSome() (n int, full bool) {
 	return n, n < want
 }
 
-// copyFile is sendfile by way of the loop's buffer: the same results. What the socket does not take is read again the
-// next time.
-func (c *Conn) copyFile(fd int, off int64, want int) (n int, errno syscall.Errno) {
-	l := c.loop
-	if l.fileBuffer == nil {
-		l.fileBuffer = make([]byte, filePiece)
-	}
-	n, err := sys.Pread(fd, l.fileBuffer[:want], off)
-	l.counts.add(cPreads, 1)
-	if err != nil {
-		if errno, ok := err.(syscall.Errno); ok {
-			return 0, errno
-		}
-		return 0, syscall.EIO
-	}
-	if n == 0 {
-		return 0, 0
-	}
-	iov := append(l.sendIovecs[:0], sys.IovecOf(l.fileBuffer[:n]))
-	n, errno = sys.SendIovecs(c.fd, iov, false)
-	l.counts.add(cWritevs, 1)
-	l.counts.add(cBytesOutMemory, int64(n))
-	return n, errno
-}
-
 // breakOff closes the connection without another try to send.
 func (c *Conn) breakOff(err error) {
 	c.broken = true
 	c.Close(err)
 }
 
-// gather collects the memory from the first unsent byte on, across replies, up to the first file range. more says
-// that something is ready to follow. Nothing collected: a file range is next.
+// gather collects the memory from the first unsent byte on, across replies, up to the first file range that is to go
+// by sendfile. more says that something is ready to follow. Nothing collected: such a range is next, or reading a file
+// failed.
 func (c *Conn) gather(iov []sys.Iovec) (pieces, size int, more bool) {
+	room := filePiece
 	for r := c.head; r != nil && r.state == reqDone; r = r.next {
 		off := r.off
 		for seg := r.seg; seg < r.Out.segments(); seg++ {
-			var mem []byte
-			if seg%2 == 0 {
-				mem = r.Out.memory(seg)
-			} else if s := &r.Out.splices[seg/2].span; s.Mem != nil || s.Len == 0 {
-				mem = s.Mem
-			} else {
-				return pieces, size, true
-			}
-			mem, off = mem[off:], 0
-			if len(mem) == 0 {
+			rest := r.Out.segmentLen(seg) - off
+			if rest == 0 {
+				off = 0
 				continue
 			}
 			if pieces == len(iov) || size >= gatherBytes {
+				return pieces, size, true
+			}
+			mem, s := r.Out.segment(seg)
+			if s == nil {
+				mem = mem[off:]
+			} else if mem = c.copyFile(s, off, rest, &room); mem == nil {
 				return pieces, size, true
 			}
 			mem = mem[:min(len(mem), gatherBytes-size)]
 			iov[pieces] = sys.IovecOf(mem)
 			pieces++
 			size += len(mem)
+			if int64(len(mem)) < rest {
+				return pieces, size, true
+			}
+			off = 0
 		}
 	}
 	return pieces, size, false
+}
+
+// copyFile reads the span's bytes from off on into what room the loop's buffer has. nil: files are not copied, there
+// is no room left, or loop.fileError. What the socket then does not take is read again the next time.
+func (c *Conn) copyFile(s *span.Span, off, rest int64, room *int) []byte {
+	l := c.loop
+	if !l.server.cfg.CopyFiles || *room == 0 {
+		return nil
+	}
+	if l.fileBuffer == nil {
+		l.fileBuffer = make([]byte, filePiece)
+	}
+	b := l.fileBuffer[filePiece-*room:]
+	n, err := sys.Pread(s.FD, b[:min(rest, int64(len(b)))], s.Off+off)
+	l.counts.add(cPreads, 1)
+	switch {
+	case err != nil:
+		l.fileError = err
+		return nil
+	case n == 0:
+		l.fileError = ErrTruncated
+		l.counts.add(cTruncatedFiles, 1)
+		return nil
+	}
+	*room -= n
+	return b[:n]
 }
 
 // sent moves the position by n bytes and lets go of spans and replies that are out.

@@ -60,7 +60,12 @@ func (s slowReader) Read(b []byte) (int, error) {
 
 // TestSplicedToSlowReader has replies of memory and file ranges cross tiny socket buffers.
 func TestSplicedToSlowReader(t *testing.T) {
-	r := newRig(t, Config{SendBuffer: 4 << 10, MaxPending: 4 << 20})
+	t.Run("sendfile", func(t *testing.T) { testSpliced(t, false) })
+	t.Run("copied", func(t *testing.T) { testSpliced(t, true) })
+}
+
+func testSpliced(t *testing.T, copied bool) {
+	r := newRig(t, Config{SendBuffer: 4 << 10, MaxPending: 4 << 20, CopyFiles: copied})
 	c := r.dialWith(2 << 10)
 	rng := rand.New(rand.NewPCG(3, 3))
 	var frames [][]byte
@@ -90,8 +95,8 @@ func TestSplicedToSlowReader(t *testing.T) {
 	}
 	st := r.srv.Stats()
 	t.Logf("%d bytes, socket full %d times, %d sendmsg, %d sendfile", total, st.SendFull, st.Writevs, st.Sendfiles)
-	if st.SendFull < 1000 {
-		t.Errorf("socket was full only %d times", st.SendFull)
+	if st.SendFull < 500 || copied != (st.Sendfiles == 0) || copied != (st.Preads > 0) {
+		t.Errorf("socket full %d times, %d sendfile, %d pread", st.SendFull, st.Sendfiles, st.Preads)
 	}
 	eventually(t, "all bytes counted", func() bool {
 		st := r.srv.Stats()
@@ -146,7 +151,12 @@ func TestReset(t *testing.T) {
 // TestTruncatedFile cuts the file while a range of it is being sent. The stream must end, with nothing that does not
 // belong to it.
 func TestTruncatedFile(t *testing.T) {
-	r := newRig(t, Config{SendBuffer: 4 << 10, MaxPending: 16 << 20})
+	t.Run("sendfile", func(t *testing.T) { testTruncated(t, false) })
+	t.Run("copied", func(t *testing.T) { testTruncated(t, true) })
+}
+
+func testTruncated(t *testing.T, copied bool) {
+	r := newRig(t, Config{SendBuffer: 4 << 10, MaxPending: 16 << 20, CopyFiles: copied})
 	f, err := os.Create(filepath.Join(t.TempDir(), "short"))
 	if err != nil {
 		t.Fatal(err)

@@ -85,7 +85,7 @@ func TestCodecsAgreeWithKmsg(t *testing.T) {
 			o := c.ours()
 			for v := c.min; v <= c.max; v++ {
 				m := maker{rand.New(rand.NewSource(int64(v))), v}
-				for i := range 200 {
+				for i := range 40 {
 					tags := i%2 == 1
 					want := c.random(m, tags)
 					body := want.AppendTo(nil)
@@ -113,7 +113,7 @@ func TestCutBodies(t *testing.T) {
 		o := c.ours()
 		for v := c.min; v <= c.max; v++ {
 			m := maker{rand.New(rand.NewSource(int64(100 + v))), v}
-			for i := range 6 {
+			for i := range 4 {
 				body := c.random(m, i%2 == 1).AppendTo(nil)
 				for cut := range body {
 					if err := o.Decode(v, body[:cut]); err == nil {
@@ -205,7 +205,7 @@ func TestDamagedBodies(t *testing.T) {
 		c := &allCodecs[i]
 		for v := c.min; v <= c.max; v++ {
 			m := maker{rand.New(rand.NewSource(int64(300 + v))), v}
-			for range 150 {
+			for range 40 {
 				body := c.random(m, m.Intn(2) == 0).AppendTo(nil)
 				for range 1 + m.Intn(3) {
 					body[m.Intn(len(body))] = byte(m.Intn(256) >> m.Intn(8))

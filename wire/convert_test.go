@@ -3,7 +3,6 @@ package wire
 import (
 	"fmt"
 	"reflect"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -140,53 +139,54 @@ func writeFetch(r *FetchResponse, version int16) []byte {
 // transactions and of records), unknown tags are left out, and so are the texts kmsg has empty and we null.
 func differ(a, b any) string { return diff(reflect.ValueOf(a), reflect.ValueOf(b), "") }
 
-func diff(a, b reflect.Value, path string) string {
+// diff builds the path to the difference on the way back, so that it costs nothing when there is none.
+func diff(a, b reflect.Value, field string) string {
 	switch a.Kind() {
 	case reflect.Pointer:
 		if a.IsNil() || b.IsNil() {
-			return diffNil(a, b, path)
+			return diffNil(a, b)
 		}
-		return diff(a.Elem(), b.Elem(), path)
+		return diff(a.Elem(), b.Elem(), field)
 	case reflect.Struct:
 		for i := range a.NumField() {
 			name := a.Type().Field(i).Name
 			if name == "UnknownTags" {
 				continue
 			}
-			if d := diff(a.Field(i), b.Field(i), path+"."+name); d != "" {
-				return d
+			if d := diff(a.Field(i), b.Field(i), name); d != "" {
+				return "." + name + d
 			}
 		}
 		return ""
 	case reflect.Slice:
-		strict := a.Type().Elem().Kind() == reflect.Uint8 || strings.HasSuffix(path, "AbortedTransactions")
-		if a.Len() != b.Len() || strict && a.IsNil() != b.IsNil() {
-			return fmt.Sprintf("%s: %v and %v", path, a, b)
+		bytes := a.Type().Elem().Kind() == reflect.Uint8
+		if a.Len() != b.Len() || (bytes || field == "AbortedTransactions") && a.IsNil() != b.IsNil() {
+			return fmt.Sprintf(": %v and %v", a, b)
 		}
-		for i := range a.Len() {
-			if d := diff(a.Index(i), b.Index(i), fmt.Sprintf("%s[%d]", path, i)); d != "" {
-				return d
+		for i := 0; i < a.Len() && !bytes; i++ {
+			if d := diff(a.Index(i), b.Index(i), ""); d != "" {
+				return fmt.Sprintf("[%d]%s", i, d)
 			}
+		}
+		if bytes && string(a.Bytes()) != string(b.Bytes()) {
+			return fmt.Sprintf(": %x and %x", a, b)
 		}
 		return ""
 	}
-	if a.Interface() != b.Interface() {
-		return fmt.Sprintf("%s: %v and %v", path, a, b)
+	if !a.Equal(b) {
+		return fmt.Sprintf(": %v and %v", a, b)
 	}
 	return ""
 }
 
 // diffNil compares texts of which one is null: where we hold a string, empty is null.
-func diffNil(a, b reflect.Value, path string) string {
-	if a.IsNil() && b.IsNil() {
-		return ""
-	}
+func diffNil(a, b reflect.Value) string {
 	some := a
 	if a.IsNil() {
 		some = b
 	}
-	if s, ok := some.Interface().(*string); ok && *s == "" {
+	if s, ok := some.Interface().(*string); ok && (s == nil || *s == "") {
 		return ""
 	}
-	return fmt.Sprintf("%s: one is null", path)
+	return ": one is null"
 }

@@ -60,16 +60,17 @@ type connection struct {
 // clientOptions are the keys of -X. Names are those of Kafka's or librdkafka's
 // clients.
 var clientOptions = map[string]func(c *connection, v string) error{
-	"bootstrap.servers":  func(c *connection, v string) error { c.seeds = strings.Split(v, ","); return nil },
-	"client.id":          func(c *connection, v string) error { c.opts = append(c.opts, kgo.ClientID(v)); return nil },
-	"request.timeout.ms": setTimeout,
-	"security.protocol":  setProtocol,
-	"isolation.level":    setIsolation,
-	"max.request.size":   setMaxRequest,
-	"sasl.mechanism":     func(c *connection, v string) error { c.mechanism = strings.ToUpper(v); return nil },
-	"sasl.username":      func(c *connection, v string) error { c.user = v; return nil },
-	"sasl.password":      func(c *connection, v string) error { c.password = v; return nil },
-	"ssl.ca.location":    setCA,
+	"bootstrap.servers":   func(c *connection, v string) error { c.seeds = strings.Split(v, ","); return nil },
+	"client.id":           func(c *connection, v string) error { c.opts = append(c.opts, kgo.ClientID(v)); return nil },
+	"request.timeout.ms":  setTimeout,
+	"delivery.timeout.ms": setDelivery,
+	"security.protocol":   setProtocol,
+	"isolation.level":     setIsolation,
+	"max.request.size":    setMaxRequest,
+	"sasl.mechanism":      func(c *connection, v string) error { c.mechanism = strings.ToUpper(v); return nil },
+	"sasl.username":       func(c *connection, v string) error { c.user = v; return nil },
+	"sasl.password":       func(c *connection, v string) error { c.password = v; return nil },
+	"ssl.ca.location":     setCA,
 	"ssl.insecure": func(c *connection, v string) (err error) {
 		c.tls.InsecureSkipVerify, err = strconv.ParseBool(v)
 		return err

@@ -45,7 +45,7 @@ func programOf(cmd *cobra.Command) *program {
 // ctx does.
 func run(ctx context.Context, p program) int {
 	root := newRootCommand()
-	root.SetArgs(p.args)
+	root.SetArgs(append([]string{}, p.args...)) // for nil cobra would take os.Args
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)

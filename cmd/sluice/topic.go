@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +39,11 @@ func (r *topicResult) fail(err error) {
 	}
 }
 
+// idText is a topic's id as Kafka's tools write it.
+func idText(id kadm.TopicID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+
 func writeTopicResults(w io.Writer, format string, results []topicResult) error {
+	slices.SortFunc(results, func(a, b topicResult) int { return strings.Compare(a.Name, b.Name) })
 	t := &table{data: results, columns: []column{
 		{name: "name"}, {name: "status"}, {name: "partitions", right: true}, {name: "replication_factor", right: true},
 		{name: "id", wide: true}, {name: "error"}, {name: "error_code", right: true, wide: true},
@@ -98,7 +103,7 @@ func (f *createFlags) run(cmd *cobra.Command, names []string) error {
 	for _, t := range resp.Sorted() {
 		r := topicResult{Name: t.Topic, Status: "created", Partitions: t.NumPartitions, ReplicationFactor: t.ReplicationFactor}
 		if t.ID != (kadm.TopicID{}) {
-			r.ID = t.ID.String()
+			r.ID = idText(t.ID)
 		}
 		switch {
 		case f.ifNotExists && errors.Is(t.Err, kerr.TopicAlreadyExists):
@@ -165,7 +170,7 @@ func writeTopicList(w io.Writer, format string, list kadm.TopicDetails, internal
 			errs = append(errs, kafkaError("topic "+d.Topic, d.Err, ""))
 			continue
 		}
-		s := topicSummary{d.Topic, d.ID.String(), len(d.Partitions), d.Partitions.NumReplicas(), d.IsInternal}
+		s := topicSummary{d.Topic, idText(d.ID), len(d.Partitions), d.Partitions.NumReplicas(), d.IsInternal}
 		rows = append(rows, s)
 		t.add(s.Name, s.Partitions, s.ReplicationFactor, s.ID, s.Internal)
 	}
@@ -247,7 +252,7 @@ func (c *cluster) describe(ctx context.Context, names []string) ([]topicDescript
 	list := []topicDescription{}
 	for _, name := range found {
 		t := m.Topics[name]
-		d := topicDescription{Name: name, ID: t.ID.String(), Internal: t.IsInternal}
+		d := topicDescription{Name: name, ID: idText(t.ID), Internal: t.IsInternal}
 		for _, p := range t.Partitions.Sorted() {
 			pd := partitionDescription{
 				Partition: p.Partition, Leader: p.Leader, LeaderEpoch: p.LeaderEpoch,

@@ -75,6 +75,19 @@ func apiListExceptions() (es []*exception) {
 	for k := range int16(kmsg.MaxKey + 1) {
 		list("ApiKeys["+kmsg.NameForKey(k)+"].*", "nothing", "*", notServed)
 	}
+	features := func(path, sluice, kafka string) {
+		es = append(es, &exception{api: kmsg.ApiVersions, from: 3, to: 4, path: path, sluice: sluice, kafka: kafka, reason: kraftFeatures})
+	}
+	for _, which := range []string{"SupportedFeatures", "FinalizedFeatures"} {
+		features(which, "0 elements", "* elements")
+		for _, name := range []string{"metadata.version", "kraft.version", "group.version", "transaction.version", "share.version",
+			"streams.version", "eligible.leader.replicas.version"} {
+			if which != "FinalizedFeatures" || name != "kraft.version" {
+				features(which+"["+name+"].*", "nothing", "*")
+			}
+		}
+	}
+	features("FinalizedFeaturesEpoch", "-1", "an epoch")
 	return es
 }
 

@@ -1,19 +1,29 @@
 #!/usr/bin/env bash
-# Installs what the client tests need beyond Go, make and gcc: a Java runtime, Maven, kcat and shellcheck,
-# as Debian packages. Does nothing where all are there. Without root it only says what to install.
+# Installs what tests need beyond Go and make, as Debian packages: a Java runtime, Maven, kcat, shellcheck and gcc.
+# Does nothing where all are there. Without root it says what to install, and fails.
 #
-#   install.sh [--check]    --check: say what is missing, install nothing; exit code 1 if anything is
+#   install.sh [--check] [PROGRAM...]
+#
+# PROGRAM is java, mvn, kcat, shellcheck or gcc; all of them without arguments.
+# --check: install nothing, only say what is missing.
 
 set -euo pipefail
 
 declare -A package=([java]=openjdk-17-jre-headless [mvn]=maven [kcat]=kcat [shellcheck]=shellcheck [gcc]=gcc)
+check=''
+if [[ ${1:-} == --check ]]; then
+  check=1
+  shift
+fi
 missing=()
-for program in "${!package[@]}"; do
-  command -v "$program" >/dev/null || missing+=("${package[$program]}")
+for program in "${@:-java mvn kcat shellcheck gcc}"; do
+  for p in $program; do
+    command -v "$p" >/dev/null || missing+=("${package[$p]}")
+  done
 done
 ((${#missing[@]})) || exit 0
 
-if [[ ${1:-} == --check || $(id -u) != 0 ]]; then
+if [[ $check || $(id -u) != 0 ]]; then
   echo "missing: install the Debian packages ${missing[*]}" >&2
   exit 1
 fi
