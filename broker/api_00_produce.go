@@ -69,11 +69,20 @@ func (c *call) produceTo(t *Topic, p *wire.ProducePartition, r *wire.ProducePart
 	b, err := batch.Single(p.Records)
 	if err != nil {
 		r.Error = codeOf(err)
+		if r.Error == wire.CorruptMessage {
+			r.ErrorMessage = err.Error()
+		}
 		c.loop.topics.produceFailed.Inc()
 		return
 	}
-	acks := c.loop.produce.Acks
+	acks, early := c.loop.produce.Acks, c.version() < 7 // zstd came with version 7
 	switch {
+	case early && b.Codec() == batch.Zstd:
+		r.Error = wire.UnsupportedCompressionType
+		return
+	case early && !b.Codec().Known():
+		r.Error = wire.UnknownServerError
+		return
 	case acks != acksAll && acks != acksNone && acks != acksLeader:
 		r.Error = wire.InvalidRequiredAcks
 		return
@@ -90,7 +99,7 @@ func (c *call) produceTo(t *Topic, p *wire.ProducePartition, r *wire.ProducePart
 // append checks b by the topic's rules and writes it; the caller holds no lock. r gets the outcome.
 func (p *Partition) append(c *call, t *Topic, b batch.Batch, r *wire.ProducePartitionResponse) {
 	rules := batch.Rules{
-		MaxMessageBytes: int(t.Config.MaxMessageBytes), Zstd: c.version() >= 7, Compacted: t.Config.Compact,
+		MaxMessageBytes: int(t.Config.MaxMessageBytes), Zstd: true, Compacted: t.Config.Compact,
 		LogAppendTime: t.Config.LogAppendTime, Now: c.loop.now.UnixMilli(),
 		TimestampBefore: t.Config.TimestampBeforeMax, TimestampAfter: t.Config.TimestampAfterMax,
 	}

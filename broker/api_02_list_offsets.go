@@ -27,7 +27,6 @@ func listOffsets(c *call, req *kmsg.ListOffsetsRequest) kmsg.Response {
 		topic string
 		index int32
 	}
-	const answered = -1
 	count := make(map[place]int)
 	for _, t := range req.Topics {
 		for _, p := range t.Partitions {

@@ -26,7 +26,7 @@ func createTopics(c *call, req *kmsg.CreateTopicsRequest) kmsg.Response {
 		case n == 1:
 			resp.Topics = append(resp.Topics, c.b.createTopic(t, req.ValidateOnly))
 		case n > 1: // named more than once: refused, and answered once
-			times[t.Topic] = 0
+			times[t.Topic] = answered
 			resp.Topics = append(resp.Topics, creation(t.Topic, nil, refuse(wire.InvalidRequest, "Duplicate topic name.")))
 		}
 	}

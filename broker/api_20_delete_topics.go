@@ -29,13 +29,17 @@ func deleteTopics(c *call, req *kmsg.DeleteTopicsRequest) kmsg.Response {
 		r.Topic, r.TopicID = t.Topic, t.TopicID
 		var err error
 		switch {
+		case t.Topic != nil && names[*t.Topic] == answered, t.Topic == nil && ids[t.TopicID] == answered:
+			continue
 		case t.Topic != nil && t.TopicID != [16]byte{}:
 			err = refuse(wire.InvalidRequest, "You may not specify both topic name and topic id.")
 		case t.Topic == nil && t.TopicID == [16]byte{}:
 			err = refuse(wire.InvalidRequest, "Neither topic name nor id were specified.")
 		case t.Topic != nil && names[*t.Topic] > 1:
+			names[*t.Topic] = answered
 			err = refuse(wire.InvalidRequest, "Duplicate topic name.")
 		case t.Topic == nil && ids[t.TopicID] > 1:
+			ids[t.TopicID] = answered
 			err = refuse(wire.InvalidRequest, "Duplicate topic id.")
 		default:
 			err = c.deleteTopic(t, &r)

@@ -31,7 +31,7 @@ var codes = []struct {
 	{batch.ErrShort, wire.CorruptMessage},
 	{batch.ErrCorrupt, wire.CorruptMessage},
 	{batch.ErrMagic, wire.InvalidRecord},
-	{batch.ErrCodec, wire.UnsupportedCompressionType},
+	{batch.ErrCodec, wire.UnknownServerError}, // a codec that does not exist; Kafka has no better word for it
 	{batch.ErrInvalidRecord, wire.InvalidRecord},
 	{config.ErrInvalid, wire.InvalidConfig},
 }

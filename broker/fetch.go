@@ -128,12 +128,16 @@ func (f *fetch) readPart(p *fetchPart, left int64) {
 	p.from, p.n = len(f.spans), 0
 	p.to = p.from
 	p.highWatermark, p.logStart = -1, -1
+	limit := min(left, int64(p.maxBytes))
 	p.err = f.check(p)
+	if p.err == wire.None && limit < 0 {
+		p.err = wire.UnknownServerError // as Kafka, which fails on it
+	}
 	if p.err != wire.None {
 		return
 	}
 	start, end := p.part.log.StartOffset(), p.part.highWatermark()
-	spans, n, err := p.part.log.Read(f.spans, p.offset, end, min(left, int64(p.maxBytes)), f.found == 0)
+	spans, n, err := p.part.log.Read(f.spans, p.offset, end, limit, f.found == 0)
 	f.spans = spans
 	if err != nil {
 		p.err = codeOf(err)
@@ -150,9 +154,6 @@ func (f *fetch) check(p *fetchPart) wire.ErrorCode {
 	}
 	if r := p.part.checkEpoch(p.epoch); r != nil {
 		return r.Code
-	}
-	if p.maxBytes < 0 {
-		return wire.UnknownServerError // as Kafka, which fails on it
 	}
 	return wire.None
 }

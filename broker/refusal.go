@@ -17,3 +17,7 @@ func (r *Refusal) Error() string { return r.Message }
 func refuse(code wire.ErrorCode, format string, args ...any) *Refusal {
 	return &Refusal{Code: code, Message: fmt.Sprintf(format, args...)}
 }
+
+// answered marks, where the times that a request names a thing are counted, what was refused for being named more
+// than once: Kafka answers it once.
+const answered = -1

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-mq/sluice/results"
 )
@@ -172,5 +173,34 @@ func TestNobodyThere(t *testing.T) {
 	_, err = Run(ctx, Spec{Bootstrap: []string{addr}, Rate: 1, Duration: time.Second}, nil)
 	if err == nil || !strings.Contains(err.Error(), addr) {
 		t.Error(err)
+	}
+}
+
+// A broker that takes records and never answers: the client gives them up when it is
+// closed, and the run ends.
+func TestUnansweredProduce(t *testing.T) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.ControlKey(0, func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		return nil, nil, true
+	})
+	run, err := Run(context.Background(), Spec{
+		Bootstrap: c.ListenAddrs(), Rate: 500, Duration: 200 * time.Millisecond, Acks: []Acks{AcksLeader, AcksAll},
+		DrainTimeout: 100 * time.Millisecond, IdleTimeout: 50 * time.Millisecond,
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range run.Series {
+		if s.Errors != 100 || s.Records != 0 || s.FirstError == "" {
+			t.Errorf("acks=%s: %d errors, %d records, first %q", s.Acks, s.Errors, s.Records, s.FirstError)
+		}
+	}
+	if run.Valid || !strings.Contains(strings.Join(run.Reasons, "\n"), "acks=all: 100 records failed") {
+		t.Errorf("reasons %q", run.Reasons)
 	}
 }

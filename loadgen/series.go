@@ -115,8 +115,8 @@ func (m *series) measure(ctx context.Context, obs Observer) *outcome {
 	m.release() // the sender's own
 	m.drain(ctx)
 	usage.end()
-	m.engine.close()
 	settled := m.settle(ctx)
+	m.engine.close() // not before: at acks=0 the last records may not have left the connection
 	collect.finish()
 
 	o := &outcome{aborted: ctx.Err() != nil}

@@ -129,7 +129,7 @@ func TestOverload(t *testing.T) {
 
 // A broker that loses, repeats, swaps or damages one record of a series fails the run.
 func TestWrongBrokerIsCaught(t *testing.T) {
-	at := func(n int64) bool { return n == 5000 }
+	at := func(n int64) bool { return n == 1000 }
 	var held []byte
 	for _, tc := range []struct {
 		name  string
@@ -141,9 +141,9 @@ func TestWrongBrokerIsCaught(t *testing.T) {
 			if !at(n) {
 				deliver(value)
 			}
-		}, func(v *results.Verification) bool { return v.Missing == 1 && v.Received == 9999 }, "1 are missing"},
+		}, func(v *results.Verification) bool { return v.Missing == 1 && v.Received == 1999 }, "1 are missing"},
 		{"drop the last", func(n int64, deliver func([]byte), value []byte) {
-			if n != 9999 {
+			if n != 1999 {
 				deliver(value)
 			}
 		}, func(v *results.Verification) bool { return v.Missing == 1 }, "1 are missing"},
@@ -155,7 +155,7 @@ func TestWrongBrokerIsCaught(t *testing.T) {
 		}, func(v *results.Verification) bool { return v.Duplicates == 1 && v.Missing == 0 }, "for the second time"},
 		{"repeat the last", func(n int64, deliver func([]byte), value []byte) {
 			deliver(value)
-			if n == 9999 {
+			if n == 1999 {
 				deliver(value)
 			}
 		}, func(v *results.Verification) bool { return v.Duplicates == 1 }, "for the second time"},
@@ -185,7 +185,7 @@ func TestWrongBrokerIsCaught(t *testing.T) {
 		}, func(v *results.Verification) bool { return v.Foreign == 1 && v.Missing == 1 }, "did not write"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			o := simulate(t, Spec{Rate: 1000, Duration: 10 * time.Second}, func(_ *series, s *stub) { s.wrong = tc.wrong })
+			o := simulate(t, Spec{Rate: 1000, Duration: 2 * time.Second}, func(_ *series, s *stub) { s.wrong = tc.wrong })
 			v := o.result.Verification
 			if v.OK || !tc.check(v) {
 				t.Errorf("%+v", v)

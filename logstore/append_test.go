@@ -265,7 +265,7 @@ func TestConcurrent(t *testing.T) {
 	o.SegmentBytes = 10000
 	d := openTest(t, tempDir(t), o)
 	l := createTest(t, d, "t")
-	const total = 3000
+	const total = 1500
 	var wg sync.WaitGroup
 	for r := range 4 {
 		wg.Go(func() {
@@ -356,5 +356,83 @@ func TestDeleteWhileUsed(t *testing.T) {
 	wg.Wait()
 	if n := d.tails.used.Load(); n != 0 {
 		t.Fatalf("%d bytes of tail left", n)
+	}
+}
+
+// TestBeginEpochSurvives: an epoch in which nothing was written is known after a restart.
+func TestBeginEpochSurvives(t *testing.T) {
+	path := tempDir(t)
+	d := openTest(t, path, small())
+	if err := createTest(t, d, "t").BeginEpoch(3); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := openTest(t, path, small()).Logs()[0].LeaderEpoch(); got != 3 {
+		t.Fatalf("epoch %d", got)
+	}
+}
+
+// TestSlowWrite: the listener learns of writes that took long, and of every append.
+func TestSlowWrite(t *testing.T) {
+	var slow, appended int
+	o := small()
+	o.pwrite = func(fd int, b []byte, off int64) (int, error) {
+		if off == 0 {
+			for began := time.Now(); time.Since(began) <= SlowWriteAfter; {
+			}
+		}
+		return sys.Pwrite(fd, b, off)
+	}
+	o.Listener.SlowWrite = func(l *Log, bytes int, took time.Duration) {
+		if l.Topic() != "t" || bytes == 0 || took <= SlowWriteAfter {
+			t.Errorf("%s: %d bytes, %v", l.Topic(), bytes, took)
+		}
+		slow++
+	}
+	o.Listener.Appended = func(*Log, int) { appended++ }
+	l := createTest(t, openTest(t, tempDir(t), o), "t")
+	appendTest(t, l, makeBatch(1, 10, 1, batch.None), nil)
+	appendTest(t, l, makeBatch(1, 10, 1, batch.None), nil)
+	if slow < 1 || appended != 2 {
+		t.Fatalf("%d slow writes, %d appends", slow, appended)
+	}
+}
+
+// TestTimes: codecs, LogAppendTime, and the borders of the search.
+func TestTimes(t *testing.T) {
+	d := openTest(t, tempDir(t), small())
+	l := createTest(t, d, "t")
+	if _, _, found, err := l.MaxTimestamp(); found || err != nil {
+		t.Fatal(found, err)
+	}
+	if _, _, found, err := l.EarliestTimestamp(); found || err != nil {
+		t.Fatal(found, err)
+	}
+	for i := range 50 { // offsets 5i to 5i+4, times 1000+10i to 1000+10i+4
+		b := makeBatch(5, 20, int64(1000+10*i), batch.Codec(i%5))
+		if i == 20 {
+			b.SetMaxTimestamp(5000, true)
+		}
+		appendTest(t, l, b, nil)
+	}
+	for _, c := range []struct {
+		ts, off, at int64
+		found       bool
+	}{
+		{0, 0, 1000, true}, {1003, 3, 1003, true}, {1005, 5, 1010, true}, {1014, 9, 1014, true}, {1200, 100, 5000, true},
+		{1495, 100, 5000, true}, {5000, 100, 5000, true}, {5001, 0, 0, false},
+	} {
+		off, at, found, err := l.OffsetForTime(c.ts)
+		if off != c.off || at != c.at || found != c.found || err != nil {
+			t.Errorf("time %d: %d %d %v %v, want %+v", c.ts, off, at, found, err, c)
+		}
+	}
+	if off, ts, found, err := l.MaxTimestamp(); off != 100 || ts != 5000 || !found || err != nil {
+		t.Errorf("max: %d %d %v %v", off, ts, found, err)
+	}
+	if off, ts, found, err := l.EarliestTimestamp(); off != 0 || ts != 1000 || !found || err != nil {
+		t.Errorf("earliest: %d %d %v %v", off, ts, found, err)
 	}
 }

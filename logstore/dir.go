@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sluice-mq/sluice/internal/sys"
 )
@@ -132,192 +133,6 @@ func (d *Dir) Logs() []*Log {
 	return logs
 }
 
-// Create makes a new, empty log. It blocks for several fsyncs, after which the log survives a crash; a crash
-// before that leaves it whole or not there.
-func (d *Dir) Create(topic string, partition int32, topicID [16]byte) (*Log, error) {
-	if !ValidTopic(topic) || partition < 0 {
-		return nil, fmt.Errorf("%w: %q partition %d", ErrBadName, topic, partition)
-	}
-	name := partitionDirName(topic, partition)
-	d.mu.Lock()
-	_, there := d.logs[name]
-	closed := d.closed
-	if !there && !closed {
-		d.logs[name] = nil
-	}
-	d.mu.Unlock()
-	switch {
-	case closed:
-		return nil, fmt.Errorf("%w: %s", ErrClosed, d.path)
-	case there:
-		return nil, fmt.Errorf("%w: %s", ErrExists, name)
-	}
-	l, err := d.create(name, topic, partition, topicID)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err == nil && d.closed {
-		l.release()
-		err = fmt.Errorf("%w: %s", ErrClosed, d.path)
-	}
-	if err != nil {
-		delete(d.logs, name)
-		return nil, err
-	}
-	d.logs[name] = l
-	return l, nil
-}
-
-// create: a directory without partition.metadata and without a segment is one whose creation was cut short; load
-// removes it. So the metadata comes first, and the log exists from then on.
-func (d *Dir) create(name, topic string, partition int32, topicID [16]byte) (*Log, error) {
-	dir := filepath.Join(d.path, name)
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("%w: %s", ErrExists, dir)
-		}
-		return nil, err
-	}
-	l, err := func() (*Log, error) {
-		if err := writePartitionFile(dir, topicID); err != nil {
-			return nil, err
-		}
-		s, err := createSegment(&d.indexes, dir, 0)
-		if err != nil {
-			return nil, err
-		}
-		l := d.newLog(name, topic, partition)
-		l.id = topicID
-		l.publish([]*segment{s}, 0, 0)
-		if err := s.sync(d.opts.fdatasync); err != nil {
-			l.release()
-			return nil, err
-		}
-		return l, nil
-	}()
-	if err == nil {
-		err = syncDir(dir)
-	}
-	if err == nil {
-		err = syncDir(d.path)
-	}
-	if err != nil {
-		if l != nil {
-			l.release()
-		}
-		d.removeAll(dir)
-		return nil, err
-	}
-	return l, nil
-}
-
-func (d *Dir) newLog(name, topic string, partition int32) *Log {
-	l := &Log{d: d, topic: topic, partition: partition, name: name, dir: filepath.Join(d.path, name)}
-	l.tail.limit, l.tail.total = int64(d.opts.TailBytes), &d.tails
-	l.tail.near.Store(never)
-	return l
-}
-
-// publish makes segments the log's; before anybody else sees the log.
-func (l *Log) publish(segments []*segment, start, end int64) {
-	l.segs.Store(&segList{segments})
-	l.active = segments[len(segments)-1]
-	l.start.Store(start)
-	l.end.Store(end)
-	l.tail.reset(l.active, end)
-}
-
-// Delete removes l from the directory. It blocks for the rename and its fsync; the files are removed in the
-// background. Spans that are held stay readable, because their descriptors keep the bytes; everything else that
-// is asked of the log gives ErrClosed.
-func (d *Dir) Delete(l *Log) error {
-	d.mu.Lock()
-	if d.logs[l.name] != l {
-		d.mu.Unlock()
-		return fmt.Errorf("%w: %s", ErrClosed, l.name)
-	}
-	// The name stays taken until the directory has its new one.
-	d.logs[l.name] = nil
-	d.mu.Unlock()
-	l.mu.Lock()
-	l.closed.Store(true)
-	l.mu.Unlock()
-	gone := filepath.Join(d.path, deleteDirName(l.topic, l.partition))
-	err := os.Rename(l.dir, gone)
-	if err == nil {
-		err = syncDir(d.path)
-	}
-	l.release()
-	d.mu.Lock()
-	delete(d.logs, l.name)
-	d.mu.Unlock()
-	d.flusher.addRemoval(gone)
-	return err
-}
-
-// release gives up the log's holds on its segments and on memory.
-func (l *Log) release() {
-	l.closed.Store(true)
-	l.tail.mu.Lock()
-	l.tail.forgetLocked(l.tail.n)
-	l.tail.limit = -1
-	l.tail.mu.Unlock()
-	if list := l.segs.Load(); list != nil {
-		for _, s := range list.s {
-			s.Release()
-		}
-	}
-}
-
-// Close flushes all logs, writes the checkpoints, and as the last act the mark of a clean stop, unless a log has
-// failed: then the next start recovers. Appends and reads from now on give ErrClosed; spans that are held stay
-// readable. A second call does nothing.
-func (d *Dir) Close() error {
-	d.mu.Lock()
-	if d.closed {
-		d.mu.Unlock()
-		return nil
-	}
-	d.closed = true
-	d.mu.Unlock()
-	logs := d.Logs()
-	var errs []error
-	for _, l := range logs {
-		errs = append(errs, l.stop())
-	}
-	d.flusher.close()
-	for _, name := range []string{recoveryPointFile, logStartFile, highWatermarkFile} {
-		errs = append(errs, d.writeCheckpoint(name))
-	}
-	err := errors.Join(errs...)
-	for _, l := range logs {
-		l.release()
-	}
-	if err == nil {
-		err = writeCleanShutdown(d.path)
-	}
-	sys.CloseFile(d.lockFD)
-	return err
-}
-
-// stop ends appends and syncs the log, the last time entry included.
-func (l *Log) stop() error {
-	l.mu.Lock()
-	// Appends that come later find the log failed; closed is for when the files are gone.
-	failed := l.failed
-	if failed == nil {
-		l.failed = fmt.Errorf("%w: %s", ErrClosed, l.name)
-		l.active.indexTime()
-	}
-	l.mu.Unlock()
-	if failed != nil {
-		return failed
-	}
-	l.flushMu.Lock()
-	defer l.flushMu.Unlock()
-	_, err := l.flushFiles(true)
-	return err
-}
-
 // sweepTails gives back the memory of logs that got no appends for a while.
 func (d *Dir) sweepTails() {
 	if d.tails.used.Load() == 0 {
@@ -328,56 +143,10 @@ func (d *Dir) sweepTails() {
 	}
 }
 
-// writeCheckpoint blocks until the file is on the device, if its content changed.
-func (d *Dir) writeCheckpoint(name string) error {
-	offset := func(l *Log) (int64, bool) { return l.RecoveryPoint(), true }
-	switch name {
-	case logStartFile:
-		offset = func(l *Log) (int64, bool) { return l.StartOffset(), l.StartOffset() > l.segs.Load().s[0].base }
-	case highWatermarkFile:
-		offset = func(l *Log) (int64, bool) {
-			if f := d.opts.HighWatermark; f != nil {
-				return f(l), true
-			}
-			return l.EndOffset(), true
-		}
-	}
-	d.checkMu.Lock()
-	defer d.checkMu.Unlock()
-	content := appendOffsets(d.Logs(), offset)
-	if bytes.Equal(content, d.written[name]) {
-		return nil
-	}
-	if err := WriteFileAtomic(filepath.Join(d.path, name), content); err != nil {
-		d.opts.Logger.Error("writing a checkpoint failed", "dir", d.path, "file", name, "err", err)
-		return err
-	}
-	d.written[name] = content
-	return nil
-}
-
 func (d *Dir) removeAll(path string) {
 	if err := os.RemoveAll(path); err != nil {
 		d.opts.Logger.Error("removing a deleted log failed", "path", path, "err", err)
 	}
-}
-
-// takeCleanShutdown tells whether the directory was stopped cleanly, and removes the mark for good: a crash while
-// loading is an unclean stop (KAFKA-10471).
-func takeCleanShutdown(dir string) (bool, error) {
-	err := os.Remove(filepath.Join(dir, cleanShutdownFile))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return false, nil
-	case err != nil:
-		return false, err
-	}
-	return true, syncDir(dir)
-}
-
-// writeCleanShutdown writes Kafka's CleanShutdownFileHandler content. The broker epoch is -1: unknown.
-func writeCleanShutdown(dir string) error {
-	return WriteFileAtomic(filepath.Join(dir, cleanShutdownFile), []byte(`{"version":0,"brokerEpoch":-1}`))
 }
 
 // special tells directories that are not logs in service: future and stray replicas of a Kafka broker.

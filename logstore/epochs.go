@@ -66,6 +66,16 @@ func (e *epochs) endOf(epoch int32, logEnd int64) (found int32, end int64, ok bo
 	return -1, -1, false
 }
 
+// upTo drops the epochs that began above end. One that began at the end stays, although Kafka drops it too: it was
+// given to somebody, and the latest epoch must not fall.
+func upTo(list []epochStart, end int64) []epochStart {
+	n := len(list)
+	for n > 0 && list[n-1].start > end {
+		n--
+	}
+	return list[:n]
+}
+
 func writeEpochs(dir string, list []epochStart) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "0\n%d\n", len(list))

@@ -53,7 +53,8 @@ func (l *Log) flushFiles(active bool) (upTo int64, err error) {
 	upTo = -1
 	for i, s := range list {
 		sealed := i+1 < len(list)
-		if s.flushed || !sealed && (!active || end == l.recoveryPoint.Load() && s.indexed()) || !s.tryRetain() {
+		idle := end == l.recoveryPoint.Load() && s.indexed() && !s.rebuilt
+		if s.flushed || !sealed && (!active || idle) || !s.tryRetain() {
 			continue
 		}
 		err := s.sync(l.d.opts.fdatasync)
@@ -61,6 +62,7 @@ func (l *Log) flushFiles(active bool) (upTo int64, err error) {
 		if err != nil {
 			return -1, err
 		}
+		s.rebuilt = false
 		if upTo = end; sealed {
 			s.flushed, upTo = true, list[i+1].base
 		}

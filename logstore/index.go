@@ -63,9 +63,6 @@ func (x *sparseIndex) addTime(ts int64, rel int32) {
 
 func (x *sparseIndex) add(e []byte, key int64) {
 	x.mu.Lock()
-	if x.pending == nil {
-		x.pending = make([]byte, 0, pendingEntries*x.entrySize)
-	}
 	x.pending = append(x.pending, e...)
 	x.mu.Unlock()
 	x.lastKey = key

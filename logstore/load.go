@@ -153,15 +153,10 @@ func (x *loading) publish(end int64, failed error) {
 		rp = min(rp, end)
 	} // else it stays, so that the next start does not take the damage for a torn tail
 	for i, s := range x.segs[:len(x.segs)-1] {
-		s.flushed = x.segs[i+1].base <= rp
+		s.flushed = x.segs[i+1].base <= rp && !s.rebuilt
 	}
 	l.recoveryPoint.Store(rp)
-	// As Kafka: epochs that began where the log ends have left nothing.
-	n := len(x.epochs)
-	for n > 0 && x.epochs[n-1].start >= end {
-		n--
-	}
-	l.epochs.set(x.epochs[:n])
+	l.epochs.set(upTo(x.epochs, end))
 	l.publish(x.segs, max(x.logStart, x.segs[0].base), end)
 	l.failed = failed
 }

@@ -3,6 +3,7 @@ package logstore
 import (
 	"log/slog"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/sluice-mq/sluice/internal/sys"
@@ -28,7 +29,8 @@ type Options struct {
 	// HighWatermark is what replication-offset-checkpoint gets for a log. Nil: its end offset. It is called from
 	// the Dir's background goroutine and from Close.
 	HighWatermark func(l *Log) int64
-	// GapsAllowed tells whether a topic's offsets may have gaps, because it was compacted. Nil: none may.
+	// GapsAllowed tells whether a topic's offsets may have gaps, because it is or was compacted; recovery cuts the
+	// others at a gap. Nil: topics whose names begin with "__", Kafka's own, may.
 	GapsAllowed func(topic string) bool
 
 	// RecoveryThreads is num.recovery.threads.per.data.dir: 2.
@@ -87,6 +89,9 @@ func (o Options) withDefaults() Options {
 	defInt(&o.RecoveryThreads, 2)
 	if o.CheckpointInterval == 0 {
 		o.CheckpointInterval = time.Minute
+	}
+	if o.GapsAllowed == nil {
+		o.GapsAllowed = func(topic string) bool { return strings.HasPrefix(topic, "__") }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

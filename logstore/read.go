@@ -17,7 +17,7 @@ import (
 // header on the way is damaged.
 //
 // Read takes no lock that an appender holds over a system call, and allocates nothing but what dst needs to grow.
-// It may block on the disk where headers or an index have to be read (see Resident for the bytes themselves).
+// It may block on the disk where headers or an index have to be read.
 func (l *Log) Read(dst []span.Span, from, upper, max int64, minOne bool) (_ []span.Span, n int64, err error) {
 	if l.closed.Load() {
 		return dst, 0, fmt.Errorf("%w: %s", ErrClosed, l.name)

@@ -144,8 +144,7 @@ type walk struct {
 func (w *walk) contiguous(i, first int) bool { return i > first && w.next >= 0 && !w.gaps() }
 
 func (w *walk) gaps() bool {
-	f := w.x.l.d.opts.GapsAllowed
-	return f != nil && f(w.x.l.topic)
+	return w.x.l.d.opts.GapsAllowed(w.x.l.topic)
 }
 
 // segment walks s, builds its indexes and sets its size to what is whole. r.Why says what ended the walk early.
@@ -309,7 +308,7 @@ func (s *segment) reset() {
 	s.offsets.clear()
 	s.times.clear()
 	s.size.Store(0)
-	s.lastIndexed, s.firstTime = 0, noTime
+	s.lastIndexed, s.firstTime, s.rebuilt = 0, noTime, true
 	s.maxTime, s.maxTimeOff = batch.NoTimestamp, s.base
 }
 
@@ -367,12 +366,8 @@ func (x *loading) quarantine(n int, at int64, w *walk) (failed, err error) {
 // saveEpochs writes leader-epoch-checkpoint if the walk built or shortened it.
 func (w *walk) saveEpochs() error {
 	list := w.x.epochs
-	n := len(list)
-	for n > 0 && list[n-1].start >= w.next {
-		n--
-	}
-	w.x.epochs = list[:n]
-	if n == len(list) && w.x.epochsKnown || n == 0 && len(list) == 0 {
+	w.x.epochs = upTo(list, w.next)
+	if len(w.x.epochs) == len(list) && (w.x.epochsKnown || len(list) == 0) {
 		return nil
 	}
 	return writeEpochs(w.x.l.dir, w.x.epochs)

@@ -105,7 +105,7 @@ func reopened(t *testing.T, dir string, check func(l *Log, r Recovery)) {
 
 // TestTornTail cuts the last file at every byte of the last two batches.
 func TestTornTail(t *testing.T) {
-	dir, batches := crashed(t, 40, 0)
+	dir, batches := crashed(t, 12, 0)
 	name := lastSegment(t, dir)
 	data := mustRead(t, name)
 	n := len(batches)
@@ -176,8 +176,8 @@ func TestGarbageTail(t *testing.T) {
 // TestFlippedBytes flips every byte of the header of a batch in the middle, and some of its records. The batch and
 // all after it must go, and nothing before it.
 func TestFlippedBytes(t *testing.T) {
-	dir, batches := crashed(t, 40, 0)
-	const victim = 25
+	dir, batches := crashed(t, 20, 0)
+	const victim = 13
 	base := batches[victim].BaseOffset()
 	flips := []int{batch.HeaderSize, batch.HeaderSize + 9, len(batches[victim]) - 1}
 	for at := range batch.HeaderSize {

@@ -31,8 +31,9 @@ type segment struct {
 	lastIndexed int64
 	// firstTime is the max timestamp of the first batch, from which the segment's age is counted.
 	firstTime int64
-	// flushed says that file and indexes are on the device and final. Guarded by Log.flushMu.
-	flushed bool
+	// flushed says that file and indexes are on the device and final; rebuilt, that recovery wrote the indexes anew
+	// and nobody has synced them. Guarded by Log.flushMu.
+	flushed, rebuilt bool
 
 	// maxMu guards the largest timestamp and the last offset of the batch that has it. Held for two stores.
 	maxMu      sync.Mutex

@@ -22,14 +22,13 @@ const (
 	// copyBelow is the batch size below which the bytes are copied: they coalesce into one span, and a copy costs
 	// less than a hold.
 	copyBelow = 2 << 10
-	// maxPinFactor bounds how much memory a held batch may keep alive, in multiples of its size.
-	maxPinFactor = 8
 	// never is the near mark of a log that no reader was ever near the end of.
 	never = math.MinInt64 / 2
 )
 
 // Sized may be implemented by the span.Ref given to Append: how many bytes of memory a hold on it keeps alive.
-// Without it they are taken to be the batch's own.
+// Without it they are taken to be the batch's own. The tail holds a reference only to what is at most twice the
+// batch; a batch in a larger frame, which has other partitions' batches too, is copied.
 type Sized interface{ Size() int }
 
 // A tail remembers where the newest batches lie in the file and, while some reader is caught up, their bytes.
@@ -40,10 +39,9 @@ type Sized interface{ Size() int }
 // it are positions only.
 //
 // Bounds: maxPieces pieces; limit bytes of memory per log (the oldest pieces lose theirs first); the Dir's total,
-// which makes this log lose all its memory. A piece held for a batch in a frame that several logs share is charged
-// by the batch: all of them together hold the frame once.
+// which makes this log lose all its memory. Charged is what is kept alive: whole frames and chunks.
 //
-// mu is held for copies of at most chunkSize bytes and for taking holds, never over a system call. Lock order:
+// mu is held for copies of at most largeChunk bytes and for taking holds, never over a system call. Lock order:
 // Log.mu, tail.mu.
 type tail struct {
 	limit int64
@@ -139,7 +137,7 @@ func (t *tail) extend(b batch.Batch, next int64, seg *segment, pos int64) bool {
 		return false
 	}
 	p := t.at(t.n - 1)
-	if p.chunk == nil || len(b) > chunkSize-len(p.bytes) || p.seg != seg || p.pos+p.size != pos {
+	if p.chunk == nil || len(b) > cap(p.bytes)-len(p.bytes) || p.seg != seg || p.pos+p.size != pos {
 		return false
 	}
 	// Readers see the chunk's bytes up to the length they took: these are behind it.
@@ -156,14 +154,14 @@ func (t *tail) hold(p *piece, b batch.Batch, ref span.Ref) {
 		backing = s.Size()
 	}
 	switch {
-	case len(b) <= chunkSize && (len(b) < copyBelow || ref == nil || backing > 2*len(b)):
-		c := newChunk()
+	case len(b) >= copyBelow && ref != nil && backing <= 2*len(b):
+		ref.Retain()
+		p.bytes, p.ref, p.charge = b, ref, int64(backing)
+	case len(b) <= largeChunk:
+		c := newChunk(len(b))
 		p.chunk, p.ref = c, c
 		p.bytes = append(c.buf[:0], b...)
-		p.charge = chunkSize
-	case ref != nil && backing <= maxPinFactor*len(b):
-		ref.Retain()
-		p.bytes, p.ref, p.charge = b, ref, int64(len(b))
+		p.charge = int64(len(c.buf))
 	}
 }
 

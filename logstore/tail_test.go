@@ -56,12 +56,13 @@ func TestTailPins(t *testing.T) {
 		holds       int64
 		memory      bool
 	}{
-		{100, 100, 0, true},              // small: copied
-		{10_000, 11_000, 1, true},        // its own frame: held
-		{10_000, 1 << 20, 0, true},       // a part of a large frame: copied
-		{100_000, 700_000, 1, true},      // too large to copy, a fair part of its frame
-		{100_000, 2_000_000, 0, false},   // too large to copy, keeps too much
-		{200_000, 200_000_000, 0, false}, //
+		{100, 100, 0, true},          // small: copied
+		{10_000, 11_000, 1, true},    // its own frame: held
+		{10_000, 1 << 20, 0, true},   // a part of a large frame: copied
+		{60_000, 1 << 20, 0, true},   // also in one piece
+		{100_000, 150_000, 1, true},  // most of its frame: held
+		{100_000, 700_000, 0, false}, // too large to copy, keeps too much
+		{300_000, 300_000, 0, false}, // above the log's bound
 	} {
 		d := openTest(t, tempDir(t), Options{})
 		l := createTest(t, d, "t")

@@ -36,7 +36,8 @@ type Config struct {
 	// FrameBudget bounds the bytes of frame buffers, in use and idle, of all connections together; 128 MiB. When it
 	// is spent, sockets are not read, with two exceptions so that nothing can starve: one frame at a time may go
 	// beyond it, and a connection without unanswered frames may have one buffer of 4 KiB. So the most there can be
-	// is FrameBudget + 1.25*MaxFrame + 4 KiB per connection, and 65 KiB for each connection stopped with bytes read.
+	// is FrameBudget + 2*1.25*MaxFrame (a buffer a quarter larger than its frame, twice while it is replaced by a
+	// larger one) + 4 KiB per connection + 65 KiB for each connection stopped with bytes read.
 	FrameBudget int64
 
 	MaxConns      int // open connections; more are closed at once; unlimited

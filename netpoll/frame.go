@@ -1,6 +1,7 @@
 package netpoll
 
 import (
+	"bytes"
 	"sync/atomic"
 
 	"github.com/sluice-mq/sluice/internal/invariants"
@@ -21,6 +22,9 @@ type Frame struct {
 // Bytes is the frame without its length. Valid while a hold lasts; who holds it alone may write to it.
 func (f *Frame) Bytes() []byte { return f.buf[:f.n:f.n] }
 
+// poison is what released frames begin with when invariants are checked.
+var poison = bytes.Repeat([]byte{0xDB}, 4096)
+
 // Retain takes another hold.
 func (f *Frame) Retain() {
 	if f.refs.Add(1) <= 1 {
@@ -37,9 +41,7 @@ func (f *Frame) Release() {
 		panic("BUG: netpoll: frame released too often")
 	}
 	if invariants.Enabled { // make a use after release show
-		for i := range f.buf[:min(len(f.buf), 4096)] {
-			f.buf[i] = 0xDB
-		}
+		copy(f.buf, poison)
 	}
 	f.pool.put(f)
 }

@@ -27,19 +27,20 @@ const (
 //
 // A field that the version lacks has Kafka's default after Decode.
 type FetchRequest struct {
-	Version           int16
-	ClusterID         []byte // nil: null
-	ReplicaID         int32  // -1: a consumer; below version 15, see Replica
-	ReplicaState      ReplicaState
-	MaxWaitMillis     int32
-	MinBytes          int32
-	MaxBytes          int32
-	IsolationLevel    int8 // 0 read uncommitted, 1 read committed
-	SessionID         int32
-	SessionEpoch      int32
-	Topics            []FetchTopic
-	Forgotten         []ForgottenTopic
-	Rack              []byte
+	Version        int16
+	ClusterID      []byte // nil: null
+	ReplicaID      int32  // -1: a consumer; below version 15, see Replica
+	ReplicaState   ReplicaState
+	MaxWaitMillis  int32
+	MinBytes       int32
+	MaxBytes       int32
+	IsolationLevel int8 // 0 read uncommitted, 1 read committed
+	SessionID      int32
+	SessionEpoch   int32
+	Topics         []FetchTopic
+	Forgotten      []ForgottenTopic
+	Rack           []byte
+
 	partitions        arena[FetchPartition]
 	forgottenElements arena[int32]
 }

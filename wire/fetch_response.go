@@ -66,7 +66,9 @@ type FetchWriter struct {
 func (w *FetchWriter) flexible() bool { return w.Version >= fetchFlexible }
 
 // AppendHead appends what precedes the first topic. Below version 7 a response has neither error nor session.
-func (w *FetchWriter) AppendHead(dst []byte, throttleMillis int32, err ErrorCode, sessionID int32, topics int) []byte {
+func (w *FetchWriter) AppendHead(
+	dst []byte, throttleMillis int32, err ErrorCode, sessionID int32, topics int,
+) []byte {
 	dst = appendInt32(dst, throttleMillis)
 	if w.Version >= 7 {
 		dst = appendInt16(dst, int16(err))

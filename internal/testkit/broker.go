@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -87,6 +88,7 @@ func serveArgs(dir, ready string, set []string) []string {
 // Terminate sends SIGTERM and waits; the program must answer what is in flight and exit with code 0.
 func (b *Broker) Terminate() {
 	b.tb.Helper()
+	began := time.Now()
 	b.process.signal(syscall.SIGTERM)
 	if !b.process.wait(stopLimit) {
 		b.process.signal(syscall.SIGQUIT) // prints its goroutines into the log
@@ -96,6 +98,7 @@ func (b *Broker) Terminate() {
 	if code := b.process.cmd.ProcessState.ExitCode(); code != 0 {
 		b.tb.Fatalf("sluice ended with code %d after SIGTERM", code)
 	}
+	b.tb.Logf("sluice %d ended %v after SIGTERM", b.PID, time.Since(began).Round(time.Millisecond))
 }
 
 // Kill sends SIGKILL and waits for the end. It may be called from any goroutine, and again.
@@ -137,6 +140,7 @@ func spawn(tb testing.TB, binary string, args ...string) *process {
 	tb.Helper()
 	p := &process{cmd: exec.Command(binary, args...), ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p, p
+	p.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SLUICE_") }) // its configuration
 	p.cmd.WaitDelay = 5 * time.Second
 	if err := p.cmd.Start(); err != nil {
 		tb.Fatalf("%s %q: %v", binary, args, err)

@@ -30,6 +30,7 @@ trap finish EXIT
 
 start_broker() {
   local bin=${SLUICE_BIN:-} i
+  unset SLUICE_BIN # the program reads SLUICE_ variables as its configuration
   if [[ -z $bin ]]; then
     bin=$work/sluice
     (cd "$root" && CGO_ENABLED=0 go build -trimpath -o "$bin" ./cmd/sluice)

@@ -65,17 +65,17 @@ func TestDifferencesAreSeen(t *testing.T) {
 }
 
 func TestExceptionsAreNarrow(t *testing.T) {
-	e := &exception{api: kmsg.Fetch, from: 4, to: 6, path: "Topics[*].ErrorCode", sluice: "3", kafka: "0"}
+	e := &exception{api: kmsg.Fetch, from: 4, to: 6, cases: "Fetch/a/*", path: "Topics[*].ErrorCode", sluice: "3", kafka: "0"}
 	d := difference{"Topics[a].ErrorCode", "3", "0"}
-	if !e.covers(1, 4, d) {
+	if !e.covers("Fetch/a/v4", 1, 4, d) {
 		t.Error("does not cover what it names")
 	}
 	for _, d := range []difference{{"Topics[a].ErrorMessage", "3", "0"}, {d.path, "4", "0"}, {d.path, "3", "5"}} {
-		if e.covers(1, 4, d) {
+		if e.covers("Fetch/a/v4", 1, 4, d) {
 			t.Errorf("covers %v", d)
 		}
 	}
-	if e.covers(1, 7, d) || e.covers(0, 4, d) {
-		t.Error("covers another version or API")
+	if e.covers("Fetch/a/v7", 1, 7, d) || e.covers("Fetch/a/v4", 0, 4, d) || e.covers("Fetch/b/v4", 1, 4, d) {
+		t.Error("covers another version, API or case")
 	}
 }

@@ -14,6 +14,7 @@ import (
 type exception struct {
 	api      kmsg.Key
 	from, to int16  // versions
+	cases    string // names of cases, "" for all of them
 	path     string // of the field
 	sluice   string // value there, "nothing" if the field is not in the answer
 	kafka    string
@@ -22,8 +23,8 @@ type exception struct {
 	used int
 }
 
-func (e *exception) covers(key, version int16, d difference) bool {
-	return int16(e.api) == key && e.from <= version && version <= e.to &&
+func (e *exception) covers(name string, key, version int16, d difference) bool {
+	return (e.cases == "" || like(e.cases, name)) && int16(e.api) == key && e.from <= version && version <= e.to &&
 		like(e.path, d.path) && like(e.sluice, d.left) && like(e.kafka, d.right)
 }
 

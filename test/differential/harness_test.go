@@ -37,6 +37,7 @@ type side struct {
 type pair struct {
 	*testing.T
 	*world
+	name string // of the case
 }
 
 // world is what the cases of one run share.
@@ -275,9 +276,9 @@ func (p *pair) compare(key, version int16, a [2]*answer) {
 	}
 }
 
-func (w *world) excepted(key, version int16, d difference) bool {
-	for _, e := range w.exceptions {
-		if e.covers(key, version, d) {
+func (p *pair) excepted(key, version int16, d difference) bool {
+	for _, e := range p.exceptions {
+		if e.covers(p.name, key, version, d) {
 			e.used++
 			return true
 		}
@@ -325,7 +326,7 @@ func (w *world) run(t *testing.T) {
 			for _, s := range w.sides {
 				s.hangUp()
 			}
-			c.run(&pair{t, w})
+			c.run(&pair{t, w, c.name})
 		})
 	}
 }

@@ -11,13 +11,13 @@
 # Options of start:
 #   --port N         port of the first broker (29092; 0: any free one); the next broker has N+1 and so on
 #   --brokers N      how many brokers, each with a controller in it (1)
-#   --data DIR       where the brokers' folders are (below ${SLUICE_PEERS:-~/.cache/sluice-test-peers})
+#   --data DIR       where the brokers' folders are (below ${PEERS_DIR:-~/.cache/sluice-test-peers})
 #   --set KEY=VALUE  a broker property; may be given several times
 #   --heap SIZE      heap of each broker's JVM (1G)
 #   --log-level L    of the broker's log: trace, debug, info, warn, error (warn)
 #
 # Environment, for the tools: KAFKA_CLI_HEAP (512M), KAFKA_CLI_LOG_LEVEL (error), KAFKA_CLI_TIER (4: all compilers of
-# the JVM; 1 starts faster and runs slower). For all: SLUICE_PEERS, where jars and data are kept; JAVA_HOME.
+# the JVM; 1 starts faster and runs slower). For all: PEERS_DIR, where jars and data are kept; JAVA_HOME.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

@@ -8,7 +8,7 @@ set -euo pipefail
 
 # shellcheck disable=SC2034  # read by the scripts that source this
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-cache=${SLUICE_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice-test-peers}
+cache=${PEERS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice-test-peers}
 
 fail() {
   echo "${0##*/}: $*" >&2

@@ -87,7 +87,7 @@ func load(t *testing.T, address string, l *ledger, round int) (stop func()) {
 		client, err := kgo.NewClient(
 			kgo.SeedBrokers(address), kgo.DefaultProduceTopic(topic), kgo.RequiredAcks(acks), kgo.DisableIdempotentWrite(),
 			kgo.RecordRetries(0), kgo.MaxProduceRequestsInflightPerBroker(1), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()),
-			kgo.ProducerBatchMaxBytes(64<<10), kgo.MaxBufferedRecords(500), kgo.DialTimeout(time.Second),
+			kgo.ProducerBatchMaxBytes(64<<10), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MaxBufferedRecords(500), kgo.DialTimeout(time.Second),
 		)
 		if err != nil {
 			t.Fatal(err)
@@ -119,7 +119,8 @@ func produce(ctx context.Context, client *kgo.Client, l *ledger, prefix string) 
 			}
 		})
 	}
-	flush, done := context.WithTimeout(context.Background(), 2*time.Second)
+	// what a broker that has gone did not answer, nobody will
+	flush, done := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer done()
 	if err := client.Flush(flush); err != nil {
 		client.AbortBufferedRecords(flush)

@@ -60,7 +60,8 @@ func (bd *Builder) Append(timestamp int64, key, value []byte, headers ...Header)
 	}
 	bd.newest = max(bd.newest, timestamp)
 	delta := timestamp - bd.base
-	size := 1 + varlongSize(delta) + varintSize(bd.count) + bytesSize(key) + bytesSize(value) + varintSize(int32(len(headers)))
+	size := 1 + varlongSize(delta) + varintSize(bd.count) + bytesSize(key) + bytesSize(value) +
+		varintSize(int32(len(headers)))
 	for i := range headers {
 		n := int32(len(headers[i].Key))
 		size += varintSize(n) + int(n) + bytesSize(headers[i].Value)

@@ -36,8 +36,8 @@ type Result struct {
 // through what only a broken client would write: compressed records with gaps in their offsets, with a count
 // or timestamps that their header denies, or a block that does not decompress.
 //
-// Stricter than Kafka: records whose offsets are not 0, 1, 2 … are refused (Kafka numbers compressed ones
-// anew and does not look at others).
+// Offsets of records that are not compressed are taken as they are, as Kafka does. Compressed ones that are
+// opened must be numbered 0, 1, 2 …, where Kafka would number them anew.
 //
 // Errors: ErrCodec, ErrTooLarge, ErrCorrupt, ErrInvalidRecord or ErrInvalidTimestamp; the last two as a
 // *RuleError, with the records at fault. Nothing is allocated for a valid batch once pools are warm.
@@ -132,7 +132,7 @@ func (r *Rules) walk(b Batch, w *Walker, res *Result) error {
 		}
 		newest = max(newest, ts)
 		switch {
-		case rec.OffsetDelta != i:
+		case rec.OffsetDelta != i && b.Codec() != None:
 			errs.add(i, ErrInvalidRecord, "the record's offset is not the next one")
 		case r.Compacted && rec.Key == nil:
 			errs.add(i, ErrInvalidRecord, "a compacted topic takes no record without a key")

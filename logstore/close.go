@@ -1,0 +1,126 @@
+package logstore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sluice-mq/sluice/internal/sys"
+)
+
+// Close flushes all logs, writes the checkpoints, and as the last act the mark of a clean stop, unless a log has
+// failed: then the next start recovers. Appends and reads from now on give ErrClosed; spans that are held stay
+// readable. A second call does nothing.
+func (d *Dir) Close() error {
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return nil
+	}
+	d.closed = true
+	d.mu.Unlock()
+	logs := d.Logs()
+	errs := stopAll(logs)
+	d.flusher.close()
+	for _, name := range []string{recoveryPointFile, logStartFile, highWatermarkFile} {
+		errs = append(errs, d.writeCheckpoint(name))
+	}
+	err := errors.Join(errs...)
+	for _, l := range logs {
+		l.release()
+	}
+	if err == nil {
+		err = writeCleanShutdown(d.path)
+	}
+	sys.CloseFile(d.lockFD)
+	return err
+}
+
+// closeThreads is how many logs are synced at once by Close: most of the time is waiting for the device, which
+// takes several requests at a time.
+const closeThreads = 8
+
+func stopAll(logs []*Log) (errs []error) {
+	errs = make([]error, len(logs))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(closeThreads, len(logs)) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(logs)); i = next.Add(1) - 1 {
+				errs[i] = logs[i].stop()
+			}
+		})
+	}
+	wg.Wait()
+	return errs
+}
+
+// stop ends appends and syncs the log, the last time entry included.
+func (l *Log) stop() error {
+	l.mu.Lock()
+	// Appends that come later find the log failed; closed is for when the files are gone.
+	failed := l.failed
+	if failed == nil {
+		l.failed = fmt.Errorf("%w: %s", ErrClosed, l.name)
+		l.active.indexTime()
+	}
+	l.mu.Unlock()
+	if failed != nil {
+		return failed
+	}
+	l.flushMu.Lock()
+	defer l.flushMu.Unlock()
+	_, err := l.flushFiles(true)
+	return err
+}
+
+// writeCheckpoint blocks until the file is on the device, if its content changed.
+func (d *Dir) writeCheckpoint(name string) error {
+	offset := func(l *Log) (int64, bool) { return l.RecoveryPoint(), true }
+	switch name {
+	case logStartFile:
+		offset = func(l *Log) (int64, bool) { return l.StartOffset(), l.StartOffset() > l.segs.Load().s[0].base }
+	case highWatermarkFile:
+		offset = func(l *Log) (int64, bool) {
+			if f := d.opts.HighWatermark; f != nil {
+				return f(l), true
+			}
+			return l.EndOffset(), true
+		}
+	}
+	d.checkMu.Lock()
+	defer d.checkMu.Unlock()
+	content := appendOffsets(d.Logs(), offset)
+	if bytes.Equal(content, d.written[name]) {
+		return nil
+	}
+	if err := WriteFileAtomic(filepath.Join(d.path, name), content); err != nil {
+		d.opts.Logger.Error("writing a checkpoint failed", "dir", d.path, "file", name, "err", err)
+		return err
+	}
+	d.written[name] = content
+	return nil
+}
+
+// takeCleanShutdown tells whether the directory was stopped cleanly, and removes the mark for good: a crash while
+// loading is an unclean stop (KAFKA-10471).
+func takeCleanShutdown(dir string) (bool, error) {
+	err := os.Remove(filepath.Join(dir, cleanShutdownFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return true, syncDir(dir)
+}
+
+// writeCleanShutdown writes Kafka's CleanShutdownFileHandler content. The broker epoch is -1: unknown.
+func writeCleanShutdown(dir string) error {
+	return WriteFileAtomic(filepath.Join(dir, cleanShutdownFile), []byte(`{"version":0,"brokerEpoch":-1}`))
+}
