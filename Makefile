@@ -57,7 +57,8 @@ clients: build ## real clients and tools, the comparison with Kafka, kafka-dump-
 	SLUICE_BIN=$(CURDIR)/bin/sluice test/clients/run.sh
 
 bench-kafka: build ## benchmark against Kafka 4.3 on this machine
-	SLUICE_BIN=$(CURDIR)/bin/sluice test/compare/run.sh
+	test/peers/install.sh java
+	$(GO) run ./test/compare -sluice bin/sluice -kafka test/peers/kafka.sh
 
 ci: lint test test-cost clients ## all that must pass
 
