@@ -19,8 +19,8 @@ func (c *call) fetch() {
 		return
 	}
 	f := c.loop.newFetch(c)
-	f.minBytes = int64(req.MinBytes)
 	f.maxBytes = min(int64(req.MaxBytes), c.b.limits.fetchMaxBytes)
+	f.minBytes = min(int64(req.MinBytes), f.maxBytes)
 	f.wantsLSO = req.IsolationLevel == 1
 	if code := f.openSession(req); code != wire.None {
 		f.refuse(code)
@@ -116,7 +116,7 @@ func (f *fetch) answer() {
 		defer s.mu.Unlock()
 		if s.epoch != nextEpoch(f.epoch) { // another request of the session overtook this one
 			f.release()
-			out.Buf = w.AppendHead(out.Buf, 0, wire.InvalidFetchSessionEpoch, noSession, 0)
+			out.Buf = w.AppendHead(out.Buf, 0, wire.InvalidFetchSessionEpoch, s.id, 0)
 			f.end(out, &w)
 			return
 		}

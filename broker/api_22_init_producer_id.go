@@ -19,6 +19,8 @@ func initProducerID(c *call, req *kmsg.InitProducerIDRequest) kmsg.Response {
 	switch {
 	case req.TransactionalID != nil && *req.TransactionalID == "":
 		resp.ErrorCode = int16(wire.InvalidRequest)
+	case (req.ProducerID == -1) != (req.ProducerEpoch == -1): // an id to continue with needs its epoch
+		resp.ErrorCode = int16(wire.InvalidRequest)
 	case req.TransactionalID != nil:
 		resp.ErrorCode = int16(wire.CoordinatorNotAvailable)
 	default:

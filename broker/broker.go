@@ -115,9 +115,10 @@ func (b *Broker) register(apis []api) {
 func (b *Broker) openDirs(cfg *config.Broker) error {
 	id := logstore.Identity{NodeID: cfg.NodeID}
 	t := cfg.TopicDefaults
+	s := logSettings(&t)
 	opts := logstore.Options{
-		SegmentBytes: t.SegmentBytes, SegmentMillis: t.SegmentAge.Milliseconds(),
-		IndexIntervalBytes: t.IndexIntervalBytes, IndexMaxBytes: t.IndexMaxBytes,
+		SegmentBytes: s.SegmentBytes, SegmentMillis: s.SegmentMillis,
+		IndexIntervalBytes: s.IndexIntervalBytes, IndexMaxBytes: s.IndexMaxBytes,
 		TailBytes: cfg.TailBytes, Logger: b.log,
 	}
 	for _, path := range cfg.LogDirs {

@@ -81,10 +81,25 @@ func (d *dirCatalog) replica(l *logstore.Log) *Partition {
 	return &Partition{Topic: l.Topic(), Index: l.Partition(), Leader: d.node, Replicas: []int32{d.node}, ISR: []int32{d.node}, log: l}
 }
 
+// configure gives t its settings, and hands those of its logs down.
 func (d *dirCatalog) configure(t *Topic, overrides map[string]string) (err error) {
 	t.Overrides = overrides
-	t.Config, err = config.Topic(overrides, d.values)
-	return err
+	if t.Config, err = config.Topic(overrides, d.values); err != nil {
+		return err
+	}
+	for _, p := range t.Partitions {
+		if p != nil {
+			p.log.Configure(logSettings(&t.Config))
+		}
+	}
+	return nil
+}
+
+func logSettings(c *config.TopicConfig) logstore.Settings {
+	return logstore.Settings{
+		SegmentBytes: c.SegmentBytes, SegmentMillis: c.SegmentAge.Milliseconds(),
+		IndexIntervalBytes: c.IndexIntervalBytes, IndexMaxBytes: c.IndexMaxBytes,
+	}
 }
 
 func (d *dirCatalog) Image() *Image { return d.image.Load() }
@@ -128,10 +143,17 @@ func (d *dirCatalog) makeLogs(t *Topic) error {
 			d.log.Error("topic not created", "topic", t.Name, "partition", i, "error", err)
 			return errors.Join(refuse(wire.KafkaStorageError, "%v", err), d.removeLogs(t))
 		}
+		l.Configure(logSettings(&t.Config))
 		t.Partitions[i] = d.replica(l)
+		if err := l.BeginEpoch(firstEpoch); err != nil { // here, where waiting for the disk holds up nobody
+			return errors.Join(refuse(wire.KafkaStorageError, "%v", err), d.removeLogs(t))
+		}
 	}
 	return nil
 }
+
+// firstEpoch is the leader epoch of a new partition.
+const firstEpoch = 0
 
 // emptiest is the directory with the fewest partitions, where Kafka too puts the next one.
 func (d *dirCatalog) emptiest() *logstore.Dir {

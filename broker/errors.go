@@ -25,6 +25,7 @@ var codes = []struct {
 	{logstore.ErrClosed, wire.NotLeaderOrFollower}, // deleted meanwhile: clients look for the topic again
 	{logstore.ErrCorrupt, wire.CorruptMessage},
 	{logstore.ErrFailed, wire.KafkaStorageError},
+	{logstore.ErrEpoch, wire.KafkaStorageError},
 	{logstore.ErrRoll, wire.KafkaStorageError},
 	{batch.ErrTooLarge, wire.MessageTooLarge},
 	{batch.ErrInvalidTimestamp, wire.InvalidTimestamp},

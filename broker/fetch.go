@@ -14,7 +14,8 @@ import (
 //
 // Life: start fills it from the request and the session; read looks at the logs; if that is enough, or the
 // request may not wait, answer sends it. Otherwise park enters it into the waiter lists of its partitions, and
-// whoever moves it from parked to woken hands it to Run on its own loop, which reads again and answers.
+// whoever moves it from parked to woken hands it to Run on its own loop, which reads again and answers, or parks
+// again when that was for nothing.
 type fetch struct {
 	loop *loop
 	call *call
@@ -35,7 +36,7 @@ type fetch struct {
 
 	state    atomic.Int32
 	gained   atomic.Int64 // bytes found, and appended since
-	deadline atomic.Int64 // on Broker.clock; what tells a timer of an earlier use from this one's
+	deadline atomic.Int64 // on Broker.clock; what tells a timer of an earlier use from this one's, mostly
 	timer    *time.Timer
 
 	connNext, connPrev *fetch // parked on the same connection
@@ -99,12 +100,40 @@ func (f *fetch) start(wait time.Duration) {
 		f.answer()
 		return
 	}
-	f.park(wait)
+	f.deadline.Store(int64(f.loop.b.clock() + wait))
+	f.park()
 }
 
 // enough tells whether the answer is due now: as in Kafka when the bytes suffice, when reading a partition failed,
 // and when there is nothing to wait for. Partitions that do not exist are no reason to answer early.
-func (f *fetch) enough() bool { return f.found >= f.minBytes || f.failed || f.readable == 0 }
+func (f *fetch) enough() bool {
+	return f.found >= f.minBytes || f.failed || f.readable == 0 || f.found > 0 && f.cutShort() >= f.minBytes
+}
+
+// maxBatch is more than any batch has (socket.request.max.bytes is 100 MiB unless somebody raises it).
+const maxBatch = 256 << 20
+
+// cutShort is the bytes found as Kafka counts them: where a limit was in the way up to that limit, since Kafka
+// gives a batch that does not fit in part. Otherwise a minimum near the limit would never be reached. It costs a
+// read more for each partition with records, when less than the minimum was found.
+func (f *fetch) cutShort() int64 {
+	found, left, held := int64(0), f.maxBytes, len(f.spans)
+	for i := range f.parts {
+		p := &f.parts[i]
+		limit, n := min(left, int64(p.maxBytes)), p.n
+		if p.err == wire.None && p.offset < p.highWatermark {
+			spans, more, err := p.part.log.Read(f.spans, p.offset, p.highWatermark, limit+maxBatch, false)
+			if err == nil && more > n {
+				n = max(n, limit)
+			}
+			f.spans = spans
+			f.releaseFrom(held)
+		}
+		left = max(0, left-n)
+		found += n
+	}
+	return found
+}
 
 // read looks at every partition in turn until the request's bytes are used up. The first batch found is given
 // whole, whatever its size (KIP-74).
@@ -176,19 +205,20 @@ func boolInt(b bool) int {
 	return 0
 }
 
-func (f *fetch) release() {
-	for i := range f.spans {
+func (f *fetch) release() { f.releaseFrom(0) }
+
+func (f *fetch) releaseFrom(n int) {
+	for i := n; i < len(f.spans); i++ {
 		f.spans[i].Release()
 	}
-	f.spans = f.spans[:0]
+	f.spans = f.spans[:n]
 }
 
-// park waits for more. See waiterList for why nothing is missed.
-func (f *fetch) park(wait time.Duration) {
+// park waits for more until the deadline. See waiterList for why nothing is missed.
+func (f *fetch) park() {
 	f.release()
 	f.loop.b.parked.Add(1)
 	f.gained.Store(f.found)
-	f.deadline.Store(int64(f.loop.b.clock() + wait))
 	f.call.net.Conn().User.(*conn).add(f)
 	f.state.Store(fetchParked)
 	if cap(f.waiters) < len(f.parts) {
@@ -201,6 +231,7 @@ func (f *fetch) park(wait time.Duration) {
 			p.waiters.add(&f.waiters[i])
 		}
 	}
+	wait := max(0, f.remaining())
 	if f.timer == nil {
 		f.timer = time.AfterFunc(wait, f.expire)
 	} else {
@@ -225,15 +256,36 @@ func (f *fetch) changed() bool {
 	return f.loop.b.draining.Load()
 }
 
+// remaining is the time left until the deadline.
+func (f *fetch) remaining() time.Duration { return time.Duration(f.deadline.Load()) - f.loop.b.clock() }
+
 // expire runs on the timer's goroutine.
 func (f *fetch) expire() {
-	if int64(f.loop.b.clock()) >= f.deadline.Load() && f.state.CompareAndSwap(fetchParked, fetchWoken) {
+	if f.remaining() <= 0 && f.state.CompareAndSwap(fetchParked, fetchWoken) {
 		f.loop.net.Post(f)
 	}
 }
 
-// Run answers a woken fetch; on its own loop.
+// Run answers a woken fetch; on its own loop. It parks again when the fetch was woken for too little: by an append
+// between reading and parking, by bytes that the limits of the request keep out, or by a timer of its earlier use
+// that was late.
 func (f *fetch) Run() {
+	f.unpark()
+	readable := f.readable
+	f.read()
+	if f.enough() || f.readable != readable || f.remaining() <= 0 || f.unwanted() {
+		f.answer()
+		return
+	}
+	f.park()
+}
+
+// unwanted tells whether nobody is to wait any longer.
+func (f *fetch) unwanted() bool {
+	return f.loop.b.draining.Load() || f.call.net.Conn().User.(*conn).closed
+}
+
+func (f *fetch) unpark() {
 	f.timer.Stop()
 	f.state.Store(fetchIdle)
 	f.loop.b.parked.Add(-1)
@@ -243,8 +295,6 @@ func (f *fetch) Run() {
 		}
 	}
 	f.call.net.Conn().User.(*conn).remove(f)
-	f.read()
-	f.answer()
 }
 
 // add and remove keep the list of the connection's parked fetches.

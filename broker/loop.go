@@ -107,6 +107,7 @@ func (b *Broker) Closed(nc *netpoll.Conn, _ error) {
 	if !ok {
 		return
 	}
+	c.closed = true
 	for f := c.parked; f != nil; {
 		next := f.connNext
 		if f.state.CompareAndSwap(fetchParked, fetchWoken) {
@@ -130,4 +131,5 @@ func (b *Broker) loopOf(l *netpoll.Loop) *loop {
 // conn is what the broker keeps for each connection; only its loop touches it.
 type conn struct {
 	parked *fetch // list of parked fetches, threaded through connNext and connPrev
+	closed bool
 }

@@ -12,6 +12,7 @@ func registered() []api {
 		createTopicsAPI(),
 		deleteTopicsAPI(),
 		initProducerIDAPI(),
+		describeConfigsAPI(),
 		describeClusterAPI(),
 	}
 }

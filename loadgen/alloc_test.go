@@ -24,7 +24,7 @@ func hotPath(tb testing.TB) func() {
 	}
 	m := newSeries(full, 0, 4, 1)
 	m.engine = now{m}
-	m.clock = clock{time.Now()}
+	m.clock = stopwatch{time.Now()}
 	s := &sender{series: m, schedule: newSchedule(1e6, Constant, time.Hour, 1)}
 	turn := 0
 	return func() {

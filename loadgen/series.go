@@ -20,7 +20,7 @@ type series struct {
 	ownTopic bool
 	window   int64 // start of the measured window, ns since the series began; it ends with the schedule
 
-	clock     clock
+	clock     stopwatch
 	pace      pacer
 	engine    engine
 	slots     *slots
@@ -56,7 +56,7 @@ func newSeries(spec *Spec, index, partitions int, run uint64) *series {
 const lead = 20 * time.Millisecond
 
 // begin sets time zero, a little ahead of now: the clock is negative until then.
-func (m *series) begin() { m.clock = clock{time.Now().Add(lead)} }
+func (m *series) begin() { m.clock = stopwatch{time.Now().Add(lead)} }
 
 // done is called by the engine for each record, once.
 func (m *series) done(s *slot, err error) {

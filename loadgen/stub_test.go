@@ -14,7 +14,7 @@ import (
 type bubble struct{ late time.Duration }
 
 func (bubble) enter()                  {}
-func (b bubble) sleep(d time.Duration) { time.Sleep(d + b.late) }
+func (b bubble) sleep(d time.Duration) { <-time.After(d + b.late) }
 
 // stub is an engine with a broker of known behaviour behind it: one queue, answered in
 // order. It delivers to the verifier itself, when it answers.
@@ -50,7 +50,7 @@ func (s *stub) serve() {
 				s.done(sl, errors.New("client closed"))
 				continue
 			}
-			time.Sleep(time.Duration(s.due(sl.sent) - s.clock.now()))
+			<-time.After(time.Duration(s.due(sl.sent) - s.clock.now()))
 			s.deliver(sl)
 			s.done(sl, nil)
 		case <-s.quit:

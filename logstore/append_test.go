@@ -436,3 +436,20 @@ func TestTimes(t *testing.T) {
 		t.Errorf("earliest: %d %d %v %v", off, ts, found, err)
 	}
 }
+
+func TestSettingsOfOneLog(t *testing.T) {
+	d := openTest(t, tempDir(t), Options{Logger: quiet()})
+	own, usual := createTest(t, d, "own"), createTest(t, d, "usual")
+	own.Configure(Settings{SegmentBytes: 1000})
+	for _, l := range []*Log{own, usual} {
+		for range 4 {
+			appendTest(t, l, makeBatch(1, 400, 1, batch.None), nil)
+		}
+	}
+	if own.Segments() != 2 || usual.Segments() != 1 {
+		t.Errorf("%d and %d segments, want 2 and 1", own.Segments(), usual.Segments())
+	}
+	if _, err := own.Append(makeBatch(1, 2000, 1, batch.None), 0, nil); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("a batch larger than the log's segments: %v", err)
+	}
+}

@@ -1,7 +1,9 @@
 package logstore
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,8 +51,9 @@ type Log struct {
 	queued        atomic.Bool // in the flusher's queue
 
 	mu     sync.Mutex // guards what follows, and the order of appends
-	active *segment
-	failed error
+	active   *segment
+	failed   error
+	settings Settings
 }
 
 // AppendInfo says which offsets a batch got.
@@ -136,7 +139,6 @@ func (l *Log) Append(b batch.Batch, leaderEpoch int32, ref span.Ref) (AppendInfo
 }
 
 func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info AppendInfo, took time.Duration, err error) {
-	o := &l.d.opts
 	if err := l.appendable(); err != nil {
 		return info, 0, err
 	}
@@ -146,7 +148,7 @@ func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info Appen
 	info.Base = l.end.Load()
 	delta := b.LastOffsetDelta()
 	info.Last = info.Base + int64(delta)
-	if delta < 0 || info.Last+1 <= info.Base || int64(len(b)) > o.SegmentBytes {
+	if delta < 0 || info.Last+1 <= info.Base || int64(len(b)) > l.settings.SegmentBytes {
 		return info, 0, fmt.Errorf("%w: %s: %d bytes, last offset delta %d", ErrTooLarge, l.name, len(b), delta)
 	}
 	b.SetBaseOffset(info.Base)
@@ -167,7 +169,7 @@ func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info Appen
 	if took, err = l.write(s, b, pos); err != nil {
 		return info, took, l.fail(err)
 	}
-	s.appended(pos, int64(len(b)), info.Last, b.MaxTimestamp(), o.IndexIntervalBytes)
+	s.appended(pos, int64(len(b)), info.Last, b.MaxTimestamp(), l.settings.IndexIntervalBytes)
 	l.tail.add(b, info.Last+1, s, pos, ref)
 	l.end.Store(info.Last + 1)
 	return info, took, nil
@@ -198,7 +200,7 @@ func (l *Log) prepare(b batch.Batch, info AppendInfo) error {
 
 // rollDue has the conditions of Kafka's LogSegment.shouldRoll.
 func (l *Log) rollDue(b batch.Batch, info AppendInfo) bool {
-	o, s := &l.d.opts, l.active
+	o, s := &l.settings, l.active
 	size := s.size.Load()
 	if size == 0 {
 		return info.Last-s.base > maxRelative
@@ -272,6 +274,18 @@ func (l *Log) reportFailure(err error) {
 	if f := l.d.opts.Listener.Failed; f != nil {
 		f(l, err)
 	}
+}
+
+// Configure gives the log settings of its own, from the next append on; zero fields are those of the Dir.
+func (l *Log) Configure(s Settings) {
+	dir := l.d.opts.settings()
+	s.SegmentBytes = min(cmp.Or(s.SegmentBytes, dir.SegmentBytes), math.MaxInt32)
+	s.SegmentMillis = cmp.Or(s.SegmentMillis, dir.SegmentMillis)
+	s.IndexIntervalBytes = cmp.Or(s.IndexIntervalBytes, dir.IndexIntervalBytes)
+	s.IndexMaxBytes = cmp.Or(s.IndexMaxBytes, dir.IndexMaxBytes)
+	l.mu.Lock()
+	l.settings = s
+	l.mu.Unlock()
 }
 
 // BeginEpoch notes that leader epoch begins at the log end, unless it or a later one has begun. It blocks for an

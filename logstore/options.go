@@ -45,6 +45,18 @@ type Options struct {
 	fdatasync func(fd int) error
 }
 
+// Settings are those of Options that a log may have values of its own for.
+type Settings struct {
+	SegmentBytes       int64
+	SegmentMillis      int64
+	IndexIntervalBytes int
+	IndexMaxBytes      int
+}
+
+func (o *Options) settings() Settings {
+	return Settings{o.SegmentBytes, o.SegmentMillis, o.IndexIntervalBytes, o.IndexMaxBytes}
+}
+
 // Listener is a set of callbacks, each of which may be nil. None is called with a lock held; all may be called
 // from several goroutines at once. What a callback does delays what it reports on.
 type Listener struct {

@@ -22,6 +22,9 @@ type Frame struct {
 // Bytes is the frame without its length. Valid while a hold lasts; who holds it alone may write to it.
 func (f *Frame) Bytes() []byte { return f.buf[:f.n:f.n] }
 
+// Size is what the frame takes of memory and of the budget: more than its bytes. Who keeps it long may copy instead.
+func (f *Frame) Size() int { return len(f.buf) }
+
 // poison is what released frames begin with when invariants are checked.
 var poison = bytes.Repeat([]byte{0xDB}, 4096)
 

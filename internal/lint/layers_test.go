@@ -14,7 +14,7 @@ import (
 const layers = `
 # leaves
 internal/span:
-internal/clock:
+internal/clock:          internal/sys
 internal/invariants:
 internal/metrics:
 internal/sys:            leaves

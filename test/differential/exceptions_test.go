@@ -41,6 +41,9 @@ const (
 	olderClients  = "Kafka 4 dropped these versions; Sluice still answers clients that send them"
 	notServed     = "this API is not served yet, so it is not advertised"
 	lowerMaximum  = "a lower maximum is legal: every client negotiates down to it"
+	notOpened     = "Sluice does not decompress what no rule needs to see; Kafka opens every batch and fails"
+	wholeBatches  = "Kafka fills the bytes that are left with a part of a batch, which clients throw away; Sluice gives whole ones"
+	clusterWide   = "Kafka 4 writes min.insync.replicas into the cluster's own configuration when it formats its storage (KIP-966)"
 	kraftFeatures = "the feature belongs to Kafka's own metadata quorum or to an API that is not served yet"
 )
 
@@ -58,7 +61,32 @@ func exceptions() []*exception {
 		{api: kmsg.FindCoordinator, from: 4, to: 4, path: "Coordinators[*].Port", sluice: "-1", kafka: "own port", reason: groupsLater},
 		{api: kmsg.FindCoordinator, from: 4, to: 4, path: "Coordinators[*].ErrorMessage", sluice: "*", kafka: "*", reason: groupsLater},
 	}
+	es = append(es, produceExceptions()...)
+	for _, path := range []string{"RecordBatches", "RecordBatches[0]"} {
+		es = append(es, &exception{api: kmsg.Fetch, from: 4, to: 12, cases: "Fetch/max*bytes*", path: "Topics[fetch].Partitions[3]." + path,
+			sluice: "*", kafka: "*", reason: wholeBatches})
+	}
+	es = append(es, &exception{api: kmsg.CreateTopics, from: 5, to: 7, path: "Topics[*].Configs[min.insync.replicas].Source",
+		sluice: "5", kafka: "3", reason: clusterWide})
 	return append(es, apiListExceptions()...)
+}
+
+// produceExceptions are about compressed batches that are not what their header says.
+func produceExceptions() (es []*exception) {
+	add := func(api kmsg.Key, from, to int16, path, sluice, kafka string) {
+		es = append(es, &exception{api: api, from: from, to: to, cases: "Produce/refused/*that*is*none*", path: path,
+			sluice: sluice, kafka: kafka, reason: notOpened})
+	}
+	add(kmsg.Produce, 3, 11, "Topics[*].Partitions[0].ErrorCode", "0", "-1")
+	add(kmsg.Produce, 3, 11, "Topics[*].Partitions[0].BaseOffset", "*", "-1")
+	add(kmsg.ListOffsets, 5, 5, "Topics[*].Partitions[0].Offset", "*", "0")
+	return es
+}
+
+// notServedKeys are the APIs that a Kafka 4.3 broker lists and Sluice does not.
+var notServedKeys = []int16{
+	8, 9, 11, 12, 13, 14, 15, 16, 17, 21, 23, 24, 25, 26, 27, 28, 29, 30, 31, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45,
+	46, 47, 48, 49, 50, 51, 55, 57, 61, 64, 65, 66, 68, 69, 74, 75, 76, 77, 78, 79, 80, 81, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92,
 }
 
 // apiListExceptions is what differs in the list of APIs itself.
@@ -73,7 +101,8 @@ func apiListExceptions() (es []*exception) {
 	}
 	list("ApiKeys[CreateTopics].MinVersion", "0", "2", olderClients)
 	list("ApiKeys[DeleteTopics].MinVersion", "0", "1", olderClients)
-	for k := range int16(kmsg.MaxKey + 1) {
+	list("ApiKeys[DescribeConfigs].MinVersion", "0", "1", olderClients)
+	for _, k := range notServedKeys {
 		list("ApiKeys["+kmsg.NameForKey(k)+"].*", "nothing", "*", notServed)
 	}
 	features := func(path, sluice, kafka string) {
