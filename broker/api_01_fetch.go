@@ -70,7 +70,9 @@ func (f *fetch) openSession(req *wire.FetchRequest) wire.ErrorCode {
 		sessions.remove(s.id)
 		return wire.None
 	}
-	sessions.resized(s, len(f.parts))
+	if !sessions.resized(s, len(f.parts), f.loop.now) {
+		return wire.FetchSessionIDNotFound
+	}
 	f.session, f.full = s, false
 	return wire.None
 }
@@ -96,12 +98,14 @@ func (f *fetch) createSession() {
 	if s == nil {
 		return
 	}
-	f.session = s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range f.parts {
 		p := &f.parts[i]
 		p.cached = s.set(p.topic, p.index, p.offset, p.maxBytes, p.epoch)
+	}
+	if f.loop.b.sessions.resized(s, len(f.parts), f.loop.now) {
+		f.session = s
 	}
 }
 

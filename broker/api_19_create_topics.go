@@ -88,13 +88,23 @@ func (b *Broker) settings(t *Topic) []kmsg.CreateTopicsResponseTopicConfig {
 	return out
 }
 
+// maxCreating is how many topics may wait for their auto-creation: some ten seconds of a worker. More are left for
+// when they are asked for again.
+const maxCreating = 1000
+
 // autoCreate makes a topic that a Metadata request named, with the broker's defaults, in the background. However
 // many requests name it meanwhile, it is tried once at a time.
 func (b *Broker) autoCreate(name string) {
+	if b.waiting.Load() >= maxCreating {
+		return
+	}
 	if _, busy := b.creating.LoadOrStore(name, true); busy {
 		return
 	}
+	b.waiting.Add(1)
 	b.workers.do(func() {
+		defer b.survive()
+		defer b.waiting.Add(-1)
 		defer b.creating.Delete(name)
 		_, err := b.catalog.Create(TopicSpec{Name: name, Partitions: -1, Replication: -1}, false)
 		var r *Refusal

@@ -31,7 +31,8 @@ type Broker struct {
 	producerIDs producerIDs
 	sessions    *fetchSessions
 	workers     *workers
-	creating    sync.Map // names of topics being auto-created
+	creating    sync.Map     // names of topics being auto-created
+	waiting     atomic.Int64 // how many those are
 
 	server   *netpoll.Server
 	started  time.Time
@@ -170,6 +171,7 @@ func (b *Broker) Drain(ctx context.Context) error {
 func (b *Broker) Close() (err error) {
 	b.ended.Do(func() {
 		err = b.server.Close()
+		b.catalog.Close()
 		b.workers.close()
 		err = errors.Join(err, b.closeDirs())
 	})

@@ -15,6 +15,8 @@ type Catalog interface {
 	Delete(t *Topic) error
 	// ProducerIDs reserves a block of producer ids that was never given out before, durably.
 	ProducerIDs() (first, count int64, err error)
+	// Close has changes that are under way end early, undone sooner or later.
+	Close()
 }
 
 // TopicSpec is a topic to create.

@@ -1,34 +1,65 @@
 package broker
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/sluice-mq/sluice/logstore"
 )
 
-// catalogState is what a coordinator would hold of a catalogue without one, in a file beside Kafka's own.
-// Every change is on disk before it is used: written whole, synced, renamed over the old file.
+// catalogState is what a coordinator would hold of a catalogue without one, in a file beside Kafka's own, in one of
+// the log directories: the first, when it was made. Every change is on disk before it is used: written whole, synced,
+// renamed over the old file.
 type catalogState struct {
 	path string
 
 	Version        int                          `json:"version"`
 	Topics         map[string]map[string]string `json:"topics"` // settings by topic, as Kafka keeps them in /config/topics
 	NextProducerID int64                        `json:"next_producer_id"`
+	Unfinished     []unfinished                 `json:"unfinished,omitempty"`
+}
+
+// unfinished is a topic whose partitions are being made or removed, one after the other. What is there of it after a
+// crash goes at the next start: nobody was told that it exists, or somebody wanted it gone.
+type unfinished struct {
+	Topic string `json:"topic"`
+	ID    string `json:"id"` // hexadecimal
+}
+
+func unfinishedTopic(name string, id [16]byte) unfinished {
+	return unfinished{name, hex.EncodeToString(id[:])}
 }
 
 const catalogStateFile = "sluice-catalog.json"
 
-func loadCatalogState(dir string) (*catalogState, error) {
-	s := &catalogState{path: filepath.Join(dir, catalogStateFile), Version: 1, Topics: map[string]map[string]string{}}
-	text, err := os.ReadFile(s.path)
-	if errors.Is(err, fs.ErrNotExist) {
+// loadCatalogState finds the file in one of dirs, whatever their order is today.
+func loadCatalogState(dirs []*logstore.Dir) (*catalogState, error) {
+	path := ""
+	for _, d := range dirs {
+		at := filepath.Join(d.Path(), catalogStateFile)
+		switch _, err := os.Lstat(at); {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return nil, err
+		case path != "":
+			return nil, fmt.Errorf("%s and %s are both there, of two brokers: move away the one that is not to count", path, at)
+		default:
+			path = at
+		}
+	}
+	s := &catalogState{path: path, Version: 1, Topics: map[string]map[string]string{}}
+	if path == "" {
+		s.path = filepath.Join(dirs[0].Path(), catalogStateFile)
 		return s, nil
 	}
+	text, err := os.ReadFile(s.path)
 	if err != nil {
 		return nil, err
 	}
@@ -39,31 +70,35 @@ func loadCatalogState(dir string) (*catalogState, error) {
 	return s, nil
 }
 
-// setTopic changes a topic's settings; nil forgets them.
-func (s *catalogState) setTopic(name string, settings map[string]string) error {
-	old, had := s.Topics[name]
-	if settings == nil {
+// update makes a change that is on disk when it returns, or has not happened.
+func (s *catalogState) update(change func(*catalogState)) error {
+	next := *s
+	next.Topics, next.Unfinished = maps.Clone(s.Topics), slices.Clone(s.Unfinished)
+	change(&next)
+	if err := next.save(); err != nil {
+		return err
+	}
+	*s = next
+	return nil
+}
+
+// set changes a topic's settings; without any they are forgotten.
+func (s *catalogState) set(name string, settings map[string]string) {
+	if len(settings) == 0 {
 		delete(s.Topics, name)
 	} else {
 		s.Topics[name] = settings
 	}
-	err := s.save()
-	if err != nil && had {
-		s.Topics[name] = old
-	} else if err != nil {
-		delete(s.Topics, name)
-	}
-	return err
 }
 
-func (s *catalogState) setNextProducerID(id int64) error {
-	old := s.NextProducerID
-	s.NextProducerID = id
-	err := s.save()
-	if err != nil {
-		s.NextProducerID = old
+func (s *catalogState) begin(u unfinished) {
+	if !slices.Contains(s.Unfinished, u) {
+		s.Unfinished = append(s.Unfinished, u)
 	}
-	return err
+}
+
+func (s *catalogState) end(u unfinished) {
+	s.Unfinished = slices.DeleteFunc(s.Unfinished, func(x unfinished) bool { return x == u })
 }
 
 func (s *catalogState) save() error {

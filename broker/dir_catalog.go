@@ -16,7 +16,10 @@ import (
 
 // dirCatalog is the catalogue of a broker without a coordinator: a topic exists when log.dirs holds its
 // partitions. What Kafka's files have no place for (settings of topics, the last producer id given out) is in
-// the state file of the first directory.
+// the state file of one directory.
+//
+// Making or removing one partition is atomic (logstore.Dir). For more of them their topic is unfinished in the state
+// file until all are done, so that a crash between them leaves no half topic.
 type dirCatalog struct {
 	node     int32
 	values   *config.Values
@@ -24,18 +27,22 @@ type dirCatalog struct {
 	dirs     []*logstore.Dir
 	log      *slog.Logger
 
-	image atomic.Pointer[Image]
+	image   atomic.Pointer[Image]
+	closing atomic.Bool
 
 	mu    sync.Mutex // one change at a time; held while writing to disk
 	state *catalogState
 }
 
 func openDirCatalog(cfg *config.Broker, values *config.Values, dirs []*logstore.Dir, log *slog.Logger) (*dirCatalog, error) {
-	state, err := loadCatalogState(dirs[0].Path())
+	state, err := loadCatalogState(dirs)
 	if err != nil {
 		return nil, err
 	}
 	d := &dirCatalog{node: cfg.NodeID, values: values, defaults: cfg, dirs: dirs, log: log, state: state}
+	if err := d.clear(); err != nil {
+		return nil, err
+	}
 	var logs []*logstore.Log
 	for _, dir := range dirs {
 		logs = append(logs, dir.Logs()...)
@@ -47,6 +54,25 @@ func openDirCatalog(cfg *config.Broker, values *config.Values, dirs []*logstore.
 	im := &Image{ClusterID: dirs[0].ClusterID(), Controller: cfg.NodeID, Nodes: []Node{{ID: cfg.NodeID}}}
 	d.image.Store(im.withTopics(topics))
 	return d, nil
+}
+
+// clear removes what is there of unfinished topics.
+func (d *dirCatalog) clear() error {
+	if len(d.state.Unfinished) == 0 {
+		return nil
+	}
+	for _, dir := range d.dirs {
+		for _, l := range dir.Logs() {
+			if !slices.Contains(d.state.Unfinished, unfinishedTopic(l.Topic(), l.TopicID())) {
+				continue
+			}
+			d.log.Warn("removing a partition of a topic whose creation or deletion was cut short", "log", l.Name())
+			if err := dir.Delete(l); err != nil {
+				return err
+			}
+		}
+	}
+	return d.state.update(func(s *catalogState) { s.Unfinished = nil })
 }
 
 // found makes topics of the logs that lie in the directories.
@@ -64,6 +90,10 @@ func (d *dirCatalog) found(logs []*logstore.Log) ([]*Topic, error) {
 		}
 		for int(l.Partition()) >= len(t.Partitions) {
 			t.Partitions = append(t.Partitions, nil)
+		}
+		if p := t.Partitions[l.Partition()]; p != nil {
+			return nil, fmt.Errorf("log.dirs holds partition %s twice, in %s and %s: move one of them away",
+				l.Name(), p.log.Dir().Path(), l.Dir().Path())
 		}
 		t.Partitions[l.Partition()] = d.replica(l)
 	}
@@ -130,14 +160,25 @@ func (d *dirCatalog) Create(spec TopicSpec, validateOnly bool) (*Topic, error) {
 	return t, nil
 }
 
-// makeLogs creates the partitions of t, all or none; settings first, so that a topic never exists without them.
+// makeLogs creates the partitions of t, all or none; settings first, so that a topic never exists without them, nor
+// with those that a deleted topic of its name has left because of a crash.
 func (d *dirCatalog) makeLogs(t *Topic) error {
-	if len(t.Overrides) > 0 {
-		if err := d.state.setTopic(t.Name, t.Overrides); err != nil {
+	u := unfinishedTopic(t.Name, t.ID)
+	several := len(t.Partitions) > 1
+	if several || len(t.Overrides) > 0 || d.state.Topics[t.Name] != nil {
+		if err := d.state.update(func(s *catalogState) {
+			s.set(t.Name, t.Overrides)
+			if several {
+				s.begin(u)
+			}
+		}); err != nil {
 			return refuse(wire.KafkaStorageError, "%v", err)
 		}
 	}
 	for i := range t.Partitions {
+		if d.closing.Load() {
+			return refuse(wire.BrokerNotAvailable, "The broker is stopping.") // the next start removes what is there
+		}
 		l, err := d.emptiest().Create(t.Name, int32(i), t.ID)
 		if err != nil {
 			d.log.Error("topic not created", "topic", t.Name, "partition", i, "error", err)
@@ -146,6 +187,11 @@ func (d *dirCatalog) makeLogs(t *Topic) error {
 		l.Configure(logSettings(&t.Config))
 		t.Partitions[i] = d.replica(l)
 		if err := l.BeginEpoch(firstEpoch); err != nil { // here, where waiting for the disk holds up nobody
+			return errors.Join(refuse(wire.KafkaStorageError, "%v", err), d.removeLogs(t))
+		}
+	}
+	if several {
+		if err := d.state.update(func(s *catalogState) { s.end(u) }); err != nil {
 			return errors.Join(refuse(wire.KafkaStorageError, "%v", err), d.removeLogs(t))
 		}
 	}
@@ -167,6 +213,12 @@ func (d *dirCatalog) Delete(t *Topic) error {
 	if im.TopicNamed(t.Name) != t {
 		return refuse(wire.UnknownTopicOrPartition, "%s", wire.UnknownTopicOrPartition.Message())
 	}
+	if err := d.state.update(func(s *catalogState) {
+		s.set(t.Name, nil)
+		s.begin(unfinishedTopic(t.Name, t.ID))
+	}); err != nil {
+		return refuse(wire.KafkaStorageError, "%v", err)
+	}
 	rest := slices.DeleteFunc(slices.Clone(im.Topics()), func(x *Topic) bool { return x == t })
 	d.image.Store(im.withTopics(rest))
 	for _, p := range t.Partitions {
@@ -182,6 +234,7 @@ func (d *dirCatalog) Delete(t *Topic) error {
 	return nil
 }
 
+// removeLogs removes what there is of t and then its traces in the state. If that fails the next start goes on.
 func (d *dirCatalog) removeLogs(t *Topic) error {
 	var errs []error
 	for _, p := range t.Partitions {
@@ -189,11 +242,16 @@ func (d *dirCatalog) removeLogs(t *Topic) error {
 			errs = append(errs, p.log.Dir().Delete(p.log))
 		}
 	}
-	if d.state.Topics[t.Name] != nil {
-		errs = append(errs, d.state.setTopic(t.Name, nil))
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
-	return errors.Join(errs...)
+	return d.state.update(func(s *catalogState) {
+		s.set(t.Name, nil)
+		s.end(unfinishedTopic(t.Name, t.ID))
+	})
 }
+
+func (d *dirCatalog) Close() { d.closing.Store(true) }
 
 // producerIDBlock is how many producer ids one write to disk reserves (as Kafka's ProducerIdsBlock).
 const producerIDBlock = 1000
@@ -202,7 +260,7 @@ func (d *dirCatalog) ProducerIDs() (first, count int64, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	first = d.state.NextProducerID
-	if err := d.state.setNextProducerID(first + producerIDBlock); err != nil {
+	if err := d.state.update(func(s *catalogState) { s.NextProducerID = first + producerIDBlock }); err != nil {
 		return 0, 0, err
 	}
 	return first, producerIDBlock, nil

@@ -11,15 +11,27 @@ import (
 // fetchSessions remembers what clients fetch, so that their requests and our answers need to name only what
 // changed (KIP-227). A session belongs to whoever knows its id, on any connection.
 //
-// Bound: limit sessions (max.incremental.fetch.session.cache.slots). At the bound a new one takes the place of the
-// longest unused, if that one rested for sessionRest or if it has lived that long and is smaller; otherwise the
-// client is answered without a session (id 0), which is always legal.
+// Bound: limit sessions (max.incremental.fetch.session.cache.slots) and maxBytes in all. At the bound a new one takes
+// the place of the longest unused, if that one rested for sessionRest or if it has lived that long and is smaller;
+// otherwise the client is answered without a session (id 0), which is always legal. A session that outgrows maxBytes
+// is forgotten: its client begins with a new one.
 type fetchSessions struct {
-	limit int
+	limit    int
+	maxBytes int64
 
-	mu   sync.Mutex
-	byID map[int32]*fetchSession // guarded by mu
+	mu    sync.Mutex
+	byID  map[int32]*fetchSession // guarded by mu
+	bytes int64                   // of all in byID; guarded by mu
 }
+
+// maxSessionBytes is room for 200,000 partitions: 1000 sessions, the default, of 200 each.
+const maxSessionBytes = 32 << 20
+
+// What a session's entries take besides the name of the topic, with their places in maps.
+const (
+	partBytes  = 160
+	topicBytes = 320
+)
 
 // sessionRest is Kafka's min.incremental.fetch.session.eviction.ms, which it does not let be changed either.
 const sessionRest = 2 * time.Minute
@@ -37,12 +49,22 @@ type fetchSession struct {
 
 	created, used time.Time // guarded by fetchSessions.mu
 	size          int       // entries; guarded by fetchSessions.mu
+	charged       int64     // bytes, as counted in fetchSessions.bytes; guarded by fetchSessions.mu
 
 	mu     sync.Mutex
 	epoch  int32 // that the next request must carry
-	byName map[string]map[int32]*sessionPart
+	byName map[string]*sessionTopic
+	bytes  int64       // that the entries take
 	root   sessionPart // ring in the order in which partitions are served
 }
+
+// sessionTopic has the entries of one topic, which share its name: it may be as long as 32 KiB.
+type sessionTopic struct {
+	name  []byte
+	parts map[int32]*sessionPart
+}
+
+func topicCost(name []byte) int64 { return topicBytes + 2*int64(len(name)) }
 
 // sessionPart is a partition of a session: what to fetch and what the client was last told.
 type sessionPart struct {
@@ -59,7 +81,7 @@ type sessionPart struct {
 }
 
 func newFetchSessions(limit int) *fetchSessions {
-	return &fetchSessions{limit: limit, byID: make(map[int32]*fetchSession)}
+	return &fetchSessions{limit: limit, maxBytes: maxSessionBytes, byID: make(map[int32]*fetchSession)}
 }
 
 func (s *fetchSessions) len() int {
@@ -71,8 +93,16 @@ func (s *fetchSessions) len() int {
 // remove forgets a session; an unknown id is none of our concern.
 func (s *fetchSessions) remove(id int32) {
 	s.mu.Lock()
-	delete(s.byID, id)
+	s.drop(s.byID[id])
 	s.mu.Unlock()
+}
+
+// drop forgets fs, which may be nil or forgotten already. Caller holds mu.
+func (s *fetchSessions) drop(fs *fetchSession) {
+	if fs != nil && s.byID[fs.id] == fs {
+		delete(s.byID, fs.id)
+		s.bytes -= fs.charged
+	}
 }
 
 // resume returns the session that continues with epoch.
@@ -103,7 +133,7 @@ func (s *fetchSessions) create(size int, now time.Time) *fetchSession {
 		return nil
 	}
 	fs := &fetchSession{created: now, used: now, size: size, epoch: nextEpoch(initialEpoch)}
-	fs.byName = make(map[string]map[int32]*sessionPart)
+	fs.byName = make(map[string]*sessionTopic)
 	fs.root.next, fs.root.prev = &fs.root, &fs.root
 	for fs.id == noSession || s.byID[fs.id] != nil {
 		fs.id = rand.Int32()
@@ -124,19 +154,32 @@ func (s *fetchSessions) evict(size int, now time.Time) bool {
 	}
 	switch {
 	case oldest != nil && now.Sub(oldest.used) >= sessionRest:
-		delete(s.byID, oldest.id)
+		s.drop(oldest)
 	case smallest != nil && smallest.size < size:
-		delete(s.byID, smallest.id)
+		s.drop(smallest)
 	default:
 		return false
 	}
 	return true
 }
 
-func (s *fetchSessions) resized(fs *fetchSession, size int) {
+// resized notes how large fs has become. It reports false, and forgets fs, when there is no room for that. Caller
+// holds fs.mu.
+func (s *fetchSessions) resized(fs *fetchSession, size int, now time.Time) bool {
 	s.mu.Lock()
-	fs.size = size
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	if s.byID[fs.id] != fs { // evicted meanwhile: it lives as long as this request
+		return true
+	}
+	s.bytes += fs.bytes - fs.charged
+	fs.size, fs.charged = size, fs.bytes
+	for s.bytes > s.maxBytes {
+		if !s.evict(size, now) {
+			s.drop(fs)
+			return false
+		}
+	}
+	return true
 }
 
 // nextEpoch wraps to 1: 0 and -1 have meanings of their own.
@@ -151,13 +194,15 @@ func nextEpoch(e int32) int32 {
 func (fs *fetchSession) set(topic []byte, index int32, offset int64, maxBytes, epoch int32) *sessionPart {
 	of := fs.byName[string(topic)]
 	if of == nil {
-		of = make(map[int32]*sessionPart)
+		of = &sessionTopic{name: []byte(string(topic)), parts: make(map[int32]*sessionPart)}
 		fs.byName[string(topic)] = of
+		fs.bytes += topicCost(topic)
 	}
-	p := of[index]
+	p := of.parts[index]
 	if p == nil {
-		p = &sessionPart{topic: []byte(string(topic)), index: index, highWatermark: -1, logStart: -1}
-		of[index] = p
+		p = &sessionPart{topic: of.name, index: index, highWatermark: -1, logStart: -1}
+		of.parts[index] = p
+		fs.bytes += partBytes
 		fs.link(p)
 	}
 	p.offset, p.maxBytes, p.epoch = offset, maxBytes, epoch
@@ -167,14 +212,15 @@ func (fs *fetchSession) set(topic []byte, index int32, offset int64, maxBytes, e
 // forget takes a partition out. Caller holds mu.
 func (fs *fetchSession) forget(topic []byte, index int32) {
 	of := fs.byName[string(topic)]
-	p := of[index]
-	if p == nil {
+	if of == nil || of.parts[index] == nil {
 		return
 	}
-	p.unlink()
-	delete(of, index)
-	if len(of) == 0 {
+	of.parts[index].unlink()
+	delete(of.parts, index)
+	fs.bytes -= partBytes
+	if len(of.parts) == 0 {
 		delete(fs.byName, string(topic))
+		fs.bytes -= topicCost(topic)
 	}
 }
 

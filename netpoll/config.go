@@ -31,7 +31,8 @@ type Config struct {
 	MaxRequests int
 	// MaxPending is how many reply bytes of one connection, in memory and in files, may be unsent before it is not
 	// read; 1 MiB. It is read again below half of that. At most MaxRequests replies can come on top, since frames
-	// already handed over are answered.
+	// already handed over are answered. Likewise it is not read with 4096 unsent replies of whatever size, dropped
+	// ones included: they have to wait for an unanswered one before them, and each takes some 200 bytes.
 	MaxPending int64
 	// FrameBudget bounds the bytes of frame buffers, in use and idle, of all connections together; 128 MiB. When it
 	// is spent, sockets are not read, with two exceptions so that nothing can starve: one frame at a time may go
@@ -45,8 +46,9 @@ type Config struct {
 
 	// IdleTimeout closes a connection on which nothing was read or sent for so long and nothing is unanswered;
 	// never. FrameTimeout closes one whose frame, begun, is not whole by then, or that takes no byte of a reply
-	// for so long; never. Time in which we did not read does not count. Both are kept to within an eighth, or a
-	// second, whichever is less.
+	// for so long, or that its peer has half closed and no byte of a reply was sent on for so long; never. Time in
+	// which we did not read does not count. Both are kept to within an eighth of the shorter, or a second, whichever
+	// is less.
 	IdleTimeout, FrameTimeout time.Duration
 
 	// CopyFiles has file ranges read into memory and sent from there, a MiB at a time, instead of by sendfile. On
@@ -92,11 +94,16 @@ func (c *Config) tickInterval() time.Duration {
 	return max(d/8, 5*time.Millisecond)
 }
 
-// ticks converts a time-out into ticks, never fewer than it takes; 0 stays 0 and means never.
+// ticks converts a time-out into ticks: what is more than so many ticks ago is at least d ago. 0 stays 0 and means
+// never. 2^30 is the most, 62 days of the shortest ticks there are: differences of ticks must stay small.
 func (c *Config) ticks(d time.Duration) uint32 {
 	if d <= 0 {
 		return 0
 	}
 	iv := c.tickInterval()
-	return uint32(min(int64((d+iv-1)/iv)+1, 1<<30))
+	n := int64(d / iv)
+	if d%iv > 0 {
+		n++
+	}
+	return uint32(min(n, 1<<30))
 }

@@ -16,11 +16,10 @@ import (
 type connState uint8
 
 const (
-	connNew     connState = iota // not yet on its loop
-	connOpen                     // read and written
-	connFailed                   // to be closed at the end of the turn
-	connClosed                   // its descriptor may belong to somebody else
-	connRefused                  // came while the server was stopping; the handler never saw it
+	connNew    connState = iota // not yet on its loop
+	connOpen                    // read and written
+	connFailed                  // to be closed at the end of the turn
+	connClosed                  // its descriptor may belong to somebody else
 )
 
 // blocked is the set of reasons for which a connection is not read.
@@ -28,7 +27,7 @@ type blocked uint8
 
 const (
 	byRequests blocked = 1 << iota // MaxRequests frames are unanswered
-	byPending                      // more than MaxPending reply bytes are unsent
+	byPending                      // more than MaxPending reply bytes, or maxAnswered replies, are unsent
 	byBudget                       // no memory for the next piece of a frame
 	byDrain                        // the server is stopping
 )
@@ -59,6 +58,7 @@ type Conn struct {
 
 	head, tail *Request
 	unanswered int   // frames handed over and not finished
+	answered   int   // finished requests still in the order
 	pending    int64 // reply bytes not yet sent, of finished requests
 
 	in receiver
@@ -71,6 +71,7 @@ type Conn struct {
 	queued    bool // in the loop's list of connections to resume
 	starved   bool // in the loop's list of connections that wait for memory
 	lingering bool // all is sent and FIN too; what comes is thrown away
+	ended     bool // the peer has sent FIN; only answers keep the connection
 
 	active   uint32 // tick of the last byte in or out
 	progress uint32 // tick of the last byte out, or when a reply began to wait for the socket
@@ -129,6 +130,7 @@ func (c *Conn) pop() *Request {
 // promise notes that n more reply bytes are to be sent, and that a place in the order was filled.
 func (c *Conn) promise(n int64) {
 	c.pending += n
+	c.answered++
 	if c.unanswered < c.loop.server.cfg.MaxRequests {
 		c.unblock(byRequests)
 	}
@@ -181,11 +183,20 @@ func (c *Conn) unpause() {
 	c.paused = false
 }
 
-// drained ends a connection of a stopping server once nothing is unanswered or unsent. Closing at once would make
-// the kernel send a reset if the peer has sent more meanwhile, and a reset destroys replies that the peer has not
-// read yet. So FIN goes first, and the peer has a moment to close.
-func (c *Conn) drained() {
-	if c.blocked&byDrain == 0 || c.head != nil || c.lingering || c.state != connOpen {
+// allSent ends a connection that nothing is unanswered or unsent of, if it was half closed or the server is stopping.
+// In the second case, closing at once would make the kernel send a reset if the peer has sent more meanwhile, and a
+// reset destroys replies that the peer has not read yet. So FIN goes first, and the peer has a moment to close.
+func (c *Conn) allSent() {
+	if c.head != nil || c.lingering || c.state != connOpen {
+		return
+	}
+	if c.ended {
+		if c.in.held == nil {
+			c.Close(io.EOF)
+		}
+		return
+	}
+	if c.blocked&byDrain == 0 {
 		return
 	}
 	if sys.ShutdownWrite(c.fd) != nil {

@@ -34,7 +34,6 @@ type Loop struct {
 	tick     uint32 // coarse time
 	inTurn   bool
 	busy     bool // frames were handed over or tasks ran since the last TurnEnd
-	draining bool
 
 	slots []slot
 	free  []uint32 // indexes of empty slots
@@ -74,8 +73,9 @@ func (l *Loop) Index() int { return l.index }
 
 // Post has t run on the loop, in the order of the posts, and then TurnEnd called and replies sent. Any goroutine may
 // post, also the loop's own; a loop that is asleep is woken once, however many tasks are posted before it wakes. It
-// reports false when the server was closed, and then t never runs. The queue has no bound of its own: what is in it is
-// bounded by whatever bounds the poster's outstanding work.
+// reports false when the server was closed, and then t never runs; requests that it was to finish may be finished on
+// any goroutine then, or forgotten if they hold nothing. The queue has no bound of its own: what is in it is bounded by
+// whatever bounds the poster's outstanding work.
 func (l *Loop) Post(t Task) bool { return l.tasks.post(t) }
 
 // endTurn does what belongs to the end of a turn: TurnEnd, sending, closing.
@@ -131,13 +131,16 @@ type continueLater struct{}
 
 func (continueLater) Run() {}
 
-// reap closes failed connections. gnet calls back closed for each.
+// reap closes failed connections. gnet calls back closed for each that is its.
 func (l *Loop) reap() {
 	for i := 0; i < len(l.failed); i++ {
 		c := l.failed[i]
 		l.failed[i] = nil
-		if c.g != nil {
+		switch {
+		case c.g != nil:
 			l.events.Close(c.g)
+		case c.state != connClosed:
+			l.bury(c)
 		}
 	}
 	l.failed = l.failed[:0]
@@ -191,35 +194,27 @@ func (l *Loop) panicked(c *Conn, v any) {
 }
 
 // opened takes a connection over.
-func (l *Loop) opened(c *Conn, g gnet.Conn) gnet.Action {
+func (l *Loop) opened(c *Conn, g gnet.Conn) {
 	c.reached.Store(true)
 	c.g, c.fd = g, g.Fd()
 	l.takeSlot(c)
 	l.counts.add(cAccepted, 1)
 	c.active = l.tick
-	if l.draining {
-		c.state = connRefused
-		return gnet.Close
-	}
 	c.state = connOpen
 	l.guarded(c, func() { l.server.handler.Opened(c) })
 	l.endTurn()
-	return gnet.None
 }
 
-// closed is called by gnet while it closes the descriptor, for whatever reason.
+// closed is called by gnet before it closes the descriptor, for whatever reason, or by bury.
 func (l *Loop) closed(c *Conn, err error) {
 	if c.lingering && c.err == nil {
 		c.err = ErrDrained
 	}
-	announced := c.state != connRefused
 	err = closeCause(c.err, err)
 	c.teardown()
 	l.counts.add(cClosed, 1)
 	l.conns.Add(-1)
-	if announced {
-		l.guarded(c, func() { l.server.handler.Closed(c, err) })
-	}
+	l.guarded(c, func() { l.server.handler.Closed(c, err) })
 	l.server.limits.leave(c.ip)
 	if !l.inTurn {
 		l.endTurn()
@@ -252,7 +247,7 @@ type gnetEvents struct {
 
 func (e *gnetEvents) OnOpen(g gnet.Conn) ([]byte, gnet.Action) {
 	if c, ok := g.Context().(*Conn); ok {
-		return nil, e.loop.opened(c, g)
+		e.loop.opened(c, g)
 	}
 	return nil, gnet.None
 }
@@ -270,7 +265,12 @@ func (e *gnetEvents) OnTraffic(g gnet.Conn) gnet.Action {
 }
 
 func (e *gnetEvents) OnClose(g gnet.Conn, err error) gnet.Action {
-	if c, ok := g.Context().(*Conn); ok {
+	c, ok := g.Context().(*Conn)
+	switch {
+	case !ok:
+	case c.outlive(err):
+		e.loop.endTurn()
+	default:
 		e.loop.closed(c, err)
 	}
 	return gnet.None

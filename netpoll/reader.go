@@ -2,7 +2,6 @@ package netpoll
 
 import (
 	"encoding/binary"
-	"io"
 	"syscall"
 
 	"github.com/sluice-mq/sluice/internal/sys"
@@ -102,13 +101,10 @@ func (c *Conn) readMore(got int) {
 		clear(iov)
 		l.counts.add(cReadvs, 1)
 		switch {
-		case errno == syscall.EAGAIN:
+		case errno == syscall.EAGAIN || errno == 0 && n == 0: // gnet will meet the end again: see outlive
 			return
 		case errno != 0:
 			c.Close(errno)
-			return
-		case n == 0:
-			c.Close(io.EOF)
 			return
 		}
 		got += n
@@ -246,7 +242,7 @@ func (c *Conn) deliver() {
 	if c.unanswered >= l.server.cfg.MaxRequests {
 		c.block(byRequests, cOverRequest)
 	}
-	if c.pending > l.server.cfg.MaxPending {
+	if c.pending > l.server.cfg.MaxPending || c.answered > maxAnswered {
 		c.block(byPending, cOverPending)
 	}
 }
@@ -276,7 +272,7 @@ func (c *Conn) resume() {
 	if c.state != connOpen || c.blocked != 0 {
 		return
 	}
-	in.began = c.loop.tick
+	in.began, c.active = c.loop.tick, c.loop.tick
 	switch h := in.held; {
 	case h != nil:
 		rest := c.feed(h.buf[in.heldAt:h.n])
@@ -291,7 +287,11 @@ func (c *Conn) resume() {
 	case in.headN == lengthSize: // waited for the buffer, and none of its bytes had come
 		c.feed(nil)
 	}
-	if c.blocked == 0 {
+	switch {
+	case c.ended: // that was all there was
+		in.release()
+		c.loop.touch(c)
+	case c.blocked == 0:
 		c.unpause()
 	}
 }

@@ -149,17 +149,15 @@ func (r *Request) Send() {
 
 // Drop finishes the request without a reply.
 func (r *Request) Drop() {
-	if r.state == reqOpen {
-		r.conn.loop.counts.add(cDropped, 1)
-	}
 	if r.finish() {
 		r.empty()
+		r.conn.loop.counts.add(cDropped, 1)
 		r.conn.promise(0)
 	}
 }
 
 // finish takes r back from the handler and reports whether its connection still wants the reply; if not, r is
-// released already.
+// released already. Of a closed connection nothing is touched, nor of its loop: see Post.
 func (r *Request) finish() bool {
 	switch r.state {
 	case reqOpen:
@@ -172,15 +170,15 @@ func (r *Request) finish() bool {
 	r.state = reqDone
 	r.releaseFrame()
 	c := r.conn
-	c.unanswered--
-	switch c.state {
-	case connOpen:
-		return true
-	case connClosed:
-		c.loop.recycle(r)
-	default: // r is still in the order of a connection that sends what was finished before it failed
-		r.empty()
+	if c.state == connClosed {
+		r.Out.Reset()
+		return false
 	}
+	c.unanswered--
+	if c.state == connOpen {
+		return true
+	}
+	r.empty() // still in the order of a connection that sends what was finished before it failed
 	return false
 }
 

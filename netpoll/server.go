@@ -169,9 +169,15 @@ func (l *Loop) hangBell() error {
 	return err
 }
 
-// stop ends the loop's goroutine, which closes its connections, and then runs what was posted to it.
+// stop ends the loop's goroutine, which closes its connections, closes those that gnet does not know, and then runs
+// what was posted to it.
 func (l *Loop) stop() {
 	l.client.Stop()
+	for i := range l.slots {
+		if c := l.slots[i].conn; c != nil {
+			l.bury(c)
+		}
+	}
 	l.tasks.stop()
 	l.counts.publish()
 }
@@ -203,7 +209,6 @@ func (s *Server) Drain(ctx context.Context) error {
 type drainTask struct{ loop *Loop }
 
 func (t drainTask) Run() {
-	t.loop.draining = true
 	for i := range t.loop.slots {
 		if c := t.loop.slots[i].conn; c != nil && c.state == connOpen {
 			c.blocked |= byDrain

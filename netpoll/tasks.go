@@ -33,8 +33,9 @@ func (q *taskQueue) post(t Task) bool {
 	q.tasks = append(q.tasks, t)
 	if len(q.tasks) == 1 {
 		q.wakeups.Add(1)
-		// EPIPE: the loop has ended, and stop will run what is here.
-		if err := sys.WriteByte(q.bell); err != nil && !errors.Is(err, syscall.EPIPE) {
+		// EPIPE or, with bytes unread, ECONNRESET: the loop has ended, and stop will run what is here.
+		err := sys.WriteByte(q.bell)
+		if err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
 			panic("FATAL: netpoll: waking an event loop: " + err.Error())
 		}
 	}
@@ -53,17 +54,12 @@ func (q *taskQueue) run() (ran int) {
 	return len(q.running)
 }
 
-// stop refuses further tasks and closes the bell. The loop's goroutine has ended: what is still there runs here, so
-// that what the tasks hold is released. Called once.
+// stop refuses further tasks, those that tasks post too, and closes the bell. The loop's goroutine has ended: what is
+// still there runs here, so that what the tasks hold is released. Called once.
 func (q *taskQueue) stop() {
-	for q.run() > 0 {
-	}
 	q.mu.Lock()
-	left := q.tasks
-	q.tasks, q.stopped = nil, true
+	q.stopped = true
 	q.mu.Unlock()
-	for _, t := range left {
-		t.Run()
-	}
+	q.run()
 	sys.CloseFile(q.bell)
 }

@@ -1,6 +1,7 @@
 package netpoll
 
 import (
+	"io"
 	"sync/atomic"
 	"time"
 )
@@ -64,10 +65,12 @@ func (c *Conn) expire() {
 	case c.armed && late(c.progress, s.frameTicks):
 		l.counts.add(cSendTimeouts, 1)
 		c.Close(ErrSendTimeout)
+	case c.ended && late(c.progress, s.frameTicks):
+		c.Close(io.EOF)
 	case c.blocked == 0 && !c.paused && c.in.receiving() && late(c.in.began, s.frameTicks):
 		l.counts.add(cFrameTimeouts, 1)
 		c.Close(ErrFrameTimeout)
-	case c.head == nil && !c.in.receiving() && c.blocked == 0 && late(c.active, s.idleTicks):
+	case c.head == nil && c.blocked == 0 && late(c.active, s.idleTicks):
 		l.counts.add(cIdleCloses, 1)
 		c.Close(ErrIdle)
 	}

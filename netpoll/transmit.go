@@ -10,6 +10,7 @@ import (
 )
 
 const (
+	maxAnswered = 4 << 10  // replies of one connection that may be unsent before it is not read, see MaxPending
 	gatherBytes = 4 << 20  // most bytes given to one sendmsg
 	filePiece   = 1 << 20  // most bytes given to one sendfile; smaller pieces are slower, larger ones unfair
 	sendBytes   = 24 << 20 // bytes after which a connection gives way to others
@@ -49,7 +50,7 @@ func (c *Conn) flush() {
 	if invariants.Enabled {
 		c.check()
 	}
-	c.drained()
+	c.allSent()
 }
 
 // check counts again what is kept count of. Long queues are left out, since this comes with every turn.
@@ -57,13 +58,14 @@ func (c *Conn) check() {
 	if c.state != connOpen {
 		return
 	}
-	var open, length int
+	var open, answered, length int
 	var unsent int64
 	for r := c.head; r != nil; r = r.next {
 		switch r.state {
 		case reqOpen:
 			open++
 		case reqDone:
+			answered++
 			unsent += r.Out.Len() - r.sentBytes()
 		}
 		if length++; length > 100 {
@@ -71,6 +73,7 @@ func (c *Conn) check() {
 		}
 	}
 	invariants.Check(open == c.unanswered, "netpoll: %d unanswered requests, counted as %d", open, c.unanswered)
+	invariants.Check(answered == c.answered, "netpoll: %d answered requests, counted as %d", answered, c.answered)
 	invariants.Check(unsent == c.pending, "netpoll: %d unsent bytes, counted as %d", unsent, c.pending)
 }
 
@@ -96,7 +99,6 @@ func (c *Conn) sendSome() (n int, full bool) {
 		l.counts.add(cSendfiles, 1)
 		l.counts.add(cBytesOutFile, int64(n))
 		if errno == 0 && n == 0 {
-			l.counts.add(cTruncatedFiles, 1)
 			c.breakOff(ErrTruncated)
 			return 0, false
 		}
@@ -110,6 +112,9 @@ func (c *Conn) sendSome() (n int, full bool) {
 
 // breakOff closes the connection without another try to send.
 func (c *Conn) breakOff(err error) {
+	if err == ErrTruncated {
+		c.loop.counts.add(cTruncatedFiles, 1)
+	}
 	c.broken = true
 	c.Close(err)
 }
@@ -168,7 +173,6 @@ func (c *Conn) copyFile(s *span.Span, off, rest int64, room *int) []byte {
 		return nil
 	case n == 0:
 		l.fileError = ErrTruncated
-		l.counts.add(cTruncatedFiles, 1)
 		return nil
 	}
 	*room -= n
@@ -201,8 +205,9 @@ func (c *Conn) sent(n int) {
 			break
 		}
 		l.recycle(c.pop())
+		c.answered--
 	}
-	if c.pending <= l.server.cfg.MaxPending/2 {
+	if c.pending <= l.server.cfg.MaxPending/2 && c.answered <= maxAnswered/2 {
 		c.unblock(byPending)
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -98,8 +98,7 @@ func startServer(cfg *config.Broker, values *config.Values, log *slog.Logger) (*
 
 // portError adds what to do about an address that cannot be bound.
 func portError(err error, key string) error {
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "listen" {
+	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EACCES) {
 		return fmt.Errorf("%w; choose another address with --set %s=…, port 0 for any free one", err, key)
 	}
 	return err

@@ -34,6 +34,15 @@ func SetOOBInline(fd int) error {
 // ShutdownWrite tells the peer that no more bytes will come (FIN); reading goes on.
 func ShutdownWrite(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) }
 
+// Duplicate returns another descriptor of the same socket, which lives until both are closed.
+func Duplicate(fd int) (int, error) {
+	d, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("duplicating a descriptor: %w", err)
+	}
+	return d, nil
+}
+
 // SocketPair returns two connected, non-blocking stream sockets within this process.
 func SocketPair() (a, b int, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
