@@ -50,7 +50,7 @@ type Log struct {
 	recoveryPoint atomic.Int64
 	queued        atomic.Bool // in the flusher's queue
 
-	mu     sync.Mutex // guards what follows, and the order of appends
+	mu       sync.Mutex // guards what follows, and the order of appends
 	active   *segment
 	failed   error
 	settings Settings
