@@ -23,6 +23,9 @@
 // slows the client down. Nobody is answered with an error for it, and nothing is thrown away. Slow clients are cut by
 // FrameTimeout, silent ones by IdleTimeout.
 //
+// A peer that has ended its side (FIN) still gets what it is owed, within FrameTimeout, and then the connection is
+// closed (halfclose.go).
+//
 // # What is gnet's and what is not
 //
 // gnet runs the epoll loops, tells of readable sockets and reads their first KiB, and closes. Accepting, further

@@ -15,13 +15,11 @@ import (
 // the descriptor ours to close (see bury). The connection ends when the last answer is sent, or when FrameTimeout has
 // passed without a byte of one, whatever it waits for.
 func (c *Conn) outlive(err error) bool {
-	if !errors.Is(err, io.EOF) || c.state != connOpen || c.lingering || c.broken {
+	owed := c.head != nil || c.in.held != nil
+	if !owed || !errors.Is(err, io.EOF) || c.state != connOpen || c.lingering {
 		return false
 	}
-	if c.paused { // not an end that was read: gnet reports a reset so, too
-		return false
-	}
-	if c.head == nil && c.in.held == nil {
+	if c.paused { // gnet has not read an end, but calls a reset so, too
 		return false
 	}
 	fd, err := sys.Duplicate(c.fd)

@@ -14,7 +14,9 @@ type Handler interface {
 	// replies are sent. A turn is what one readiness of one connection brought, at most about 2 MiB.
 	TurnEnd(l *Loop)
 	// Closed comes once per opened connection, after its last Request. Replies not yet sent are lost, their spans
-	// released. Requests that are unanswered still have to be finished, which then only releases them.
+	// released. Requests that are unanswered still have to be finished, which then only releases them. A peer that
+	// closes while requests of it are unanswered is seen when they are answered, or after FrameTimeout: half closed
+	// and closed look the same from here.
 	Closed(c *Conn, err error)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"runtime"
@@ -367,4 +368,32 @@ func TestIdleTimeout(t *testing.T) {
 	r.onLoop(func(*Loop) { echo(q) })
 	waiting.expect([]byte{'k'})
 	r.expectClosedWith(ErrIdle)
+}
+
+// TestIdleInTheMiddle: without a FrameTimeout, a frame that has begun does not keep a silent connection.
+func TestIdleInTheMiddle(t *testing.T) {
+	r := newRig(t, Config{IdleTimeout: 100 * time.Millisecond})
+	c := r.dial()
+	c.Write([]byte{0, 0, 0, 9, 'e'})
+	c.expectClosed()
+	r.expectClosedWith(ErrIdle)
+}
+
+func TestTicks(t *testing.T) {
+	for _, d := range []time.Duration{1, time.Millisecond, 100 * time.Millisecond, time.Second, 10*time.Minute + 1,
+		1 << 60, math.MaxInt64} {
+		for _, c := range []Config{{IdleTimeout: d}, {IdleTimeout: d, FrameTimeout: 30 * time.Second}} {
+			iv := c.tickInterval()
+			n := c.ticks(d)
+			if n == 0 || n > 1<<30 {
+				t.Errorf("%v: %d ticks", d, n)
+			}
+			if n < 1<<30 && (time.Duration(n)*iv < d || time.Duration(n-1)*iv >= d) {
+				t.Errorf("%v: %d ticks of %v", d, n, iv)
+			}
+		}
+	}
+	if n := new(Config).ticks(-1); n != 0 {
+		t.Errorf("%d ticks for never", n)
+	}
 }

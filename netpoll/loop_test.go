@@ -123,3 +123,17 @@ func TestSendShare(t *testing.T) {
 		t.Error("not used up after an hour")
 	}
 }
+
+// TestCloseEndsTasksThatPostThemselves: such a task must not keep Close.
+func TestCloseEndsTasksThatPostThemselves(t *testing.T) {
+	r := newRig(t, Config{})
+	l := r.srv.Loops()[0]
+	var again taskFunc
+	refused := false // the loop's, then Close's
+	again = func() { refused = !l.Post(again) }
+	l.Post(again)
+	r.srv.Close()
+	if !refused {
+		t.Error("the last one was not refused")
+	}
+}

@@ -13,9 +13,9 @@ import (
 
 var randomSeed = flag.Uint64("seed", 0, "seed of TestRandom; 0: some fixed ones")
 
-// TestRandom drives servers with small limits by clients that send, cut, read and disappear at random. Whatever is
-// read must be a beginning of what the frames are answered with, all of it if the client stays; rig.stop checks that
-// nothing is held in the end.
+// TestRandom drives servers with small limits by clients that send, cut, half close, read and disappear at random.
+// Whatever is read must be a beginning of what the frames are answered with, all of it if the client stays; rig.stop
+// checks that nothing is held in the end.
 func TestRandom(t *testing.T) {
 	seeds := []uint64{1, 2, 3, 4}
 	if *randomSeed != 0 {
@@ -79,6 +79,9 @@ func (r *rig) randomClient(c *client, rng *rand.Rand) error {
 				return
 			}
 			b = b[n:]
+		}
+		if rng.IntN(2) == 0 {
+			c.Conn.(*net.TCPConn).CloseWrite()
 		}
 	}()
 	got := make([]byte, stay)

@@ -29,9 +29,9 @@ type Stats struct {
 	Turns       int64 // turns of the loops
 	SendFull    int64 // times a socket was full: EAGAIN or a short write
 	Yields      int64 // times a send gave way to other connections
-	Pauses      int64 // times a connection was not read: the sum of the next four counts at least as much
+	Pauses      int64 // times a connection was taken out of gnet's epoll, for one of the next four reasons or Drain
 	OverRequest int64 // MaxRequests was reached
-	OverPending int64 // MaxPending was exceeded
+	OverPending int64 // MaxPending, or the number of unsent replies, was exceeded
 	OverBudget  int64 // FrameBudget was spent
 	OverRounds  int64 // held bytes were put off to another turn
 

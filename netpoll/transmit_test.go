@@ -187,6 +187,26 @@ func testTruncated(t *testing.T, copied bool) {
 	eventually(t, "one counted", func() bool { return r.srv.Stats().TruncatedFiles == 1 })
 }
 
+// TestTruncatedBefore: a file that ends before the range begins, with memory going first, is counted once.
+func TestTruncatedBefore(t *testing.T) {
+	for _, copied := range []bool{false, true} {
+		r := newRig(t, Config{CopyFiles: copied})
+		c := r.dial()
+		c.send([]byte{'k'})
+		q := <-r.kept
+		r.onLoop(func(*Loop) {
+			r.ref.Retain()
+			q.Out.Splice(span.File(int(r.file.Fd()), int64(len(r.data)), 10, &r.ref))
+			q.Send()
+		})
+		r.expectClosedWith(ErrTruncated)
+		r.onLoop(func(*Loop) {})
+		if n := r.srv.Stats().TruncatedFiles; n != 1 {
+			t.Errorf("%d counted", n)
+		}
+	}
+}
+
 // TestResetWhileSending has the peer reset with replies pending; every hold must come back.
 func TestResetWhileSending(t *testing.T) {
 	r := newRig(t, Config{SendBuffer: 4 << 10, MaxPending: 4 << 20})

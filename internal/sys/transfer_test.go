@@ -33,6 +33,32 @@ func TestVectored(t *testing.T) {
 	}
 }
 
+func TestDuplicate(t *testing.T) {
+	a, b := pair(t)
+	d, err := Duplicate(a)
+	if err != nil || d == a {
+		t.Fatalf("descriptor %d, %v", d, err)
+	}
+	if flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(d), syscall.F_GETFD, 0); errno != 0 ||
+		flags&syscall.FD_CLOEXEC == 0 {
+		t.Errorf("flags %x, %v: left open for other programs", flags, errno)
+	}
+	if n, errno := SendIovecs(d, []Iovec{IovecOf([]byte("ab"))}, false); n != 2 || errno != 0 {
+		t.Errorf("sent %d, %v", n, errno)
+	}
+	CloseFile(d)
+	var x [4]byte
+	if n, errno := Readv(b, []Iovec{IovecOf(x[:])}); n != 2 || errno != 0 {
+		t.Errorf("read %d, %v", n, errno)
+	}
+	if _, errno := Readv(b, []Iovec{IovecOf(x[:])}); errno != syscall.EAGAIN {
+		t.Errorf("the socket is gone with the duplicate: %v", errno)
+	}
+	if _, err := Duplicate(-1); err == nil {
+		t.Error("duplicated nothing")
+	}
+}
+
 func TestSendfile(t *testing.T) {
 	a, b := pair(t)
 	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
