@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -151,7 +153,7 @@ func benchError(err error) error {
 	return kafkaError("bench", err, "")
 }
 
-func benchOptionNames() []string { return sortedKeys(loadgen.ClientOptions()) }
+func benchOptionNames() []string { return slices.Sorted(maps.Keys(loadgen.ClientOptions())) }
 
 // progress shows a line a second: on a terminal one that is written over, elsewhere a new one each time.
 type progress struct {

@@ -1,16 +1,19 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"slices"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluice-mq/sluice/config"
 	"github.com/sluice-mq/sluice/loadgen"
 	"github.com/sluice-mq/sluice/results"
 )
@@ -25,7 +28,7 @@ func newDemoCommand() *cobra.Command {
 	var f demoFlags
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Start a broker on free ports, load it at acks 0, 1 and all, verify every record, write a report",
+		Short: "Start a broker on a free port, load it at acks 0, 1 and all, verify every record, write a report",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
@@ -41,45 +44,24 @@ func (f *demoFlags) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	s, err := f.start(cmd, dir)
+	b, err := startChild(cmd.Context(), dir, cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
+	defer func() { err = errors.Join(err, b.stop()) }()
 	w := cmd.OutOrStdout()
-	addr := s.broker.Addrs()[0]
-	fmt.Fprintf(w, "A broker listens on %s, with its data in %s\n", addr, dir)
+	fmt.Fprintf(w, "A broker (process %d) listens on %s after %d ms, with its data in %s\n", b.PID, b.Kafka, b.took.Milliseconds(), dir)
 	run, err := loadgen.Run(cmd.Context(), loadgen.Spec{
-		Bootstrap: []string{addr}, Partitions: 3, Rate: f.rate, Duration: f.duration, Warmup: 2 * time.Second, Size: 1024,
-		BrokerPID: os.Getpid(), DataDir: dir, Workload: "demo", Command: append([]string{"sluice"}, programOf(cmd).args...),
+		Bootstrap: []string{b.Kafka}, Partitions: 3, Rate: f.rate, Duration: f.duration, Warmup: 2 * time.Second, Size: 1024,
+		BrokerPID: b.PID, DataDir: dir, Workload: "demo", Command: append([]string{"sluice"}, programOf(cmd).args...),
 	}, &progress{w: cmd.ErrOrStderr()})
 	if run == nil {
 		return benchError(err)
 	}
-	run.Notes = append(run.Notes, "broker and generator share one process here: CPU and memory are of both")
-	return errors.Join(err, f.show(cmd, run))
+	return errors.Join(err, f.show(w, run))
 }
 
-func (f *demoFlags) start(cmd *cobra.Command, dir string) (*server, error) {
-	log, err := newLogger(cmd.ErrOrStderr(), "text", "warn")
-	if err != nil {
-		return nil, err
-	}
-	values, err := config.Load(config.Input{Sets: []string{
-		"log.dirs=" + filepath.Join(dir, "logs"), "listeners=PLAINTEXT://127.0.0.1:0", "admin.listener=",
-	}})
-	if err != nil {
-		return nil, configError(err)
-	}
-	cfg, err := values.Broker()
-	if err != nil {
-		return nil, configError(err)
-	}
-	return startServer(cfg, values, log)
-}
-
-func (f *demoFlags) show(cmd *cobra.Command, run *results.Run) error {
-	w := cmd.OutOrStdout()
+func (f *demoFlags) show(w io.Writer, run *results.Run) error {
 	if err := results.WriteTable(w, run); err != nil {
 		return err
 	}
@@ -106,11 +88,58 @@ func lostRecords(run *results.Run) error {
 	return nil
 }
 
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
+// child is a broker in a process of its own, so that its CPU and memory are its own too.
+type child struct {
+	readiness
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when the process is gone
+	took  time.Duration // until it was ready
+}
+
+// startChild runs this program's serve on an empty directory and a free port, and waits until it is ready.
+func startChild(ctx context.Context, dir string, stderr io.Writer) (*child, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
 	}
-	slices.Sort(keys)
-	return keys
+	ready := filepath.Join(dir, "ready.json")
+	b := &child{ended: make(chan struct{}), cmd: exec.Command(program, "serve", "--data", dir, "--ready-file", ready, "--log-level", "warn",
+		"--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "admin.listener=127.0.0.1:0")}
+	b.cmd.Stderr = stderr
+	begin := time.Now()
+	if err := b.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = b.cmd.Wait() // how it ended is in ProcessState
+		close(b.ended)
+	}()
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for {
+		text, err := os.ReadFile(ready)
+		if err == nil {
+			b.took = time.Since(begin)
+			return b, json.Unmarshal(text, &b.readiness)
+		}
+		select {
+		case <-poll.C:
+		case <-b.ended:
+			return nil, fmt.Errorf("the broker ended while starting: %v", b.cmd.ProcessState)
+		case <-ctx.Done():
+			_ = b.cmd.Process.Kill()
+			<-b.ended
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// stop ends the broker in good order.
+func (b *child) stop() error {
+	_ = b.cmd.Process.Signal(syscall.SIGTERM) // fails if a signal to both has ended it
+	<-b.ended
+	if state := b.cmd.ProcessState; !state.Success() {
+		return fmt.Errorf("the broker ended with %v", state)
+	}
+	return nil
 }
