@@ -1,11 +1,16 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -112,7 +117,8 @@ func (b *Broker) register(apis []api) {
 	}
 }
 
-// openDirs opens every log directory. All must be of one cluster: the first names it, new ones join it.
+// openDirs opens every log directory. All must be of one cluster: the first that was used before names it, new ones
+// join it.
 func (b *Broker) openDirs(cfg *config.Broker) error {
 	id := logstore.Identity{NodeID: cfg.NodeID}
 	t := cfg.TopicDefaults
@@ -122,15 +128,29 @@ func (b *Broker) openDirs(cfg *config.Broker) error {
 		IndexIntervalBytes: s.IndexIntervalBytes, IndexMaxBytes: s.IndexMaxBytes,
 		TailBytes: cfg.TailBytes, Logger: b.log,
 	}
-	for _, path := range cfg.LogDirs {
+	open := make(map[string]*logstore.Dir)
+	for _, path := range usedFirst(cfg.LogDirs) {
 		d, err := logstore.OpenDir(path, id, opts)
 		if err != nil {
 			return err
 		}
+		open[path] = d
 		b.dirs = append(b.dirs, d)
 		id.ClusterID = d.ClusterID()
 	}
+	for i, path := range cfg.LogDirs {
+		b.dirs[i] = open[path]
+	}
 	return nil
+}
+
+// usedFirst puts directories that have a meta.properties, and so a cluster, before those that are to join it.
+func usedFirst(paths []string) []string {
+	isNew := func(path string) int {
+		_, err := os.Stat(filepath.Join(path, "meta.properties"))
+		return boolInt(errors.Is(err, fs.ErrNotExist))
+	}
+	return slices.SortedStableFunc(slices.Values(paths), func(a, b string) int { return cmp.Compare(isNew(a), isNew(b)) })
 }
 
 func (b *Broker) closeDirs() error {

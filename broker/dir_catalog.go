@@ -75,6 +75,9 @@ func (d *dirCatalog) clear() error {
 	return d.state.update(func(s *catalogState) { s.Unfinished = nil })
 }
 
+// maxPartitionNumber bounds what a directory's name can make the catalogue allocate: 8 bytes for each number below it.
+const maxPartitionNumber = 1_000_000
+
 // found makes topics of the logs that lie in the directories.
 func (d *dirCatalog) found(logs []*logstore.Log) ([]*Topic, error) {
 	byName := make(map[string]*Topic)
@@ -87,6 +90,10 @@ func (d *dirCatalog) found(logs []*logstore.Log) ([]*Topic, error) {
 		if t.ID != l.TopicID() {
 			return nil, fmt.Errorf("log.dirs holds partitions of two different topics named %s (ids %x and %x): "+
 				"move the directories of one of them away", t.Name, t.ID, l.TopicID())
+		}
+		if l.Partition() > maxPartitionNumber {
+			return nil, fmt.Errorf("log.dirs holds %s-%d, a partition number beyond %d: move the directory away",
+				t.Name, l.Partition(), maxPartitionNumber)
 		}
 		for int(l.Partition()) >= len(t.Partitions) {
 			t.Partitions = append(t.Partitions, nil)

@@ -36,7 +36,7 @@ func collides(a, b string) bool {
 	return a != b && strings.ReplaceAll(a, ".", "_") == strings.ReplaceAll(b, ".", "_")
 }
 
-// Most partitions that one request may create; each costs a directory, three files and a descriptor. Kafka has no
+// Most partitions that a topic may be created with; each costs a directory, three files and a descriptor. Kafka has no
 // such limit but its controller's record batch of 10,000.
 const maxPartitions = 10000
 
