@@ -17,7 +17,7 @@ import (
 // whoever moves it from parked to woken hands it to Run on its own loop, which reads again and answers, or parks
 // again when that was for nothing.
 type fetch struct {
-	loop *loop
+	loop *loop // for ever: a late timer of an earlier use may look at it at any time
 	call *call
 
 	minBytes int64
@@ -72,9 +72,9 @@ func (lp *loop) newFetch(c *call) *fetch {
 		f = lp.freeFetches[n-1]
 		lp.freeFetches = lp.freeFetches[:n-1]
 	} else {
-		f = &fetch{}
+		f = &fetch{loop: lp}
 	}
-	f.loop, f.call = lp, c
+	f.call = c
 	return f
 }
 
