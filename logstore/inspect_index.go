@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,7 +19,8 @@ type indexWalk struct {
 	prev indexEntry
 	add  func(Finding)
 	err  error
-	live bool // somebody is writing the segment
+	// live: somebody is writing the segment. unclean: somebody did, and crashed.
+	live, unclean bool
 
 	// later is an offset entry that names a later offset than its batch has: Kafka's followers write such, when they
 	// append several batches at once. -1: none.
@@ -29,7 +31,8 @@ type indexWalk struct {
 }
 
 // openIndexWalk returns nil when there is no such file.
-func openIndexWalk(stem, suffix string, base int64, o ReadOptions, add func(Finding)) (*indexWalk, error) {
+func openIndexWalk(stem, suffix string, base int64, v *verifier, last bool) (*indexWalk, error) {
+	o := v.o.ReadOptions
 	o.Progress = nil
 	x, err := openIndex(stem+suffix, base, o)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -38,7 +41,7 @@ func openIndexWalk(stem, suffix string, base int64, o ReadOptions, add func(Find
 	if err != nil {
 		return nil, err
 	}
-	w := &indexWalk{x: x, file: filepath.Base(stem) + suffix, kind: KindIndex, i: -1, add: add, later: -1, newest: -1}
+	w := &indexWalk{x: x, file: filepath.Base(stem) + suffix, kind: KindIndex, i: -1, add: v.add, live: v.inUse && last, unclean: !v.clean && last, later: -1, newest: -1}
 	w.prev = indexEntry{key: -1, val: -1}
 	if suffix == timeIndexSuffix {
 		w.kind = KindTimeIndex
@@ -105,21 +108,25 @@ func (w *indexWalk) rises(a, b indexEntry) bool {
 // zeros: an unused tail is what a crash leaves of Kafka's preallocated indexes, or one in use. Whatever else than
 // zeros is in it is damage.
 func (w *indexWalk) zeros() {
-	from := w.i
-	for i := from; i < w.x.count; i++ {
-		e, err := w.x.at(i)
+	if w.live {
+		return
+	}
+	size := int64(w.x.kind.entrySize)
+	from, end := int64(w.i)*size, int64(w.x.count)*size
+	for pos := from; pos < end; pos += windowSize {
+		b, err := w.x.w.view(pos, int(min(windowSize, end-pos)))
 		if err != nil {
 			w.err = err
 			return
 		}
-		if e != (indexEntry{}) {
+		if len(bytes.TrimLeft(b, "\x00")) > 0 {
 			w.find("entry of zeros, followed by others")
 			return
 		}
 	}
-	if !w.live {
-		w.add(Finding{Kind: w.kind, Warning: true, File: w.file, Pos: int64(from * w.x.kind.entrySize), Offset: -1,
-			What: fmt.Sprintf("%d unused entries of zeros at the end, trimmed at the next start", w.x.count-from)})
+	if !w.unclean {
+		w.add(Finding{Kind: w.kind, Warning: true, File: w.file, Pos: from, Offset: -1,
+			What: fmt.Sprintf("%d unused entries of zeros at the end, trimmed at the next start", (end-from)/size)})
 	}
 }
 

@@ -52,15 +52,28 @@ type checkpoints struct {
 
 const cleanerFile = "cleaner-offset-checkpoint"
 
+var checkpointFiles = []string{recoveryPointFile, logStartFile, highWatermarkFile, cleanerFile}
+
+// of is the content of a checkpoint file.
+func (c *checkpoints) of(file string) *map[string]int64 {
+	switch file {
+	case recoveryPointFile:
+		return &c.recoveryPoint
+	case logStartFile:
+		return &c.logStart
+	case highWatermarkFile:
+		return &c.highWatermark
+	}
+	return &c.cleaner
+}
+
 func readCheckpoints(dir string) (c checkpoints) {
-	for name, m := range map[string]*map[string]int64{recoveryPointFile: &c.recoveryPoint, logStartFile: &c.logStart,
-		highWatermarkFile: &c.highWatermark, cleanerFile: &c.cleaner} {
+	for _, file := range checkpointFiles {
 		var err error
-		if *m, err = readOffsets(filepath.Join(dir, name)); err != nil {
-			c.bad = append(c.bad, Finding{Kind: KindCheckpoint, File: name, Pos: -1, Offset: -1, What: err.Error()})
+		if *c.of(file), err = readOffsets(filepath.Join(dir, file)); err != nil {
+			c.bad = append(c.bad, Finding{Kind: KindCheckpoint, File: file, Pos: -1, Offset: -1, What: err.Error()})
 		}
 	}
-	slices.SortFunc(c.bad, func(a, b Finding) int { return cmp.Compare(a.File, b.File) })
 	return c
 }
 

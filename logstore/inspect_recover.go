@@ -262,8 +262,8 @@ func (r *recovering) saveCheckpoints() error {
 	if !r.changed {
 		return nil
 	}
-	for name, m := range map[string]map[string]int64{recoveryPointFile: r.c.recoveryPoint, highWatermarkFile: r.c.highWatermark, cleanerFile: r.c.cleaner} {
-		path := filepath.Join(r.path, name)
+	for _, name := range []string{recoveryPointFile, highWatermarkFile, cleanerFile} {
+		m, path := *r.c.of(name), filepath.Join(r.path, name)
 		if len(m) == 0 {
 			continue
 		}

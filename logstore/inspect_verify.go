@@ -1,12 +1,12 @@
 package logstore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,18 +49,15 @@ func VerifyDir(path string) (d DirInfo, err error) {
 	for _, name := range names {
 		d.Partitions = append(d.Partitions, PartitionInfo{Name: name})
 	}
-	for file, m := range map[string]map[string]int64{recoveryPointFile: c.recoveryPoint, highWatermarkFile: c.highWatermark,
-		logStartFile: c.logStart, cleanerFile: c.cleaner} {
-		for name := range m {
+	for _, file := range checkpointFiles {
+		m := *c.of(file)
+		for _, name := range slices.Sorted(maps.Keys(m)) {
 			if !slices.Contains(names, name) && !d.InUse {
 				d.Oddities.add(Finding{Kind: KindCheckpoint, Warning: true, File: file, Pos: -1, Offset: m[name],
 					What: name + " is not there"})
 			}
 		}
 	}
-	slices.SortStableFunc(d.Oddities.List, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.What, b.What))
-	})
 	return d, nil
 }
 
@@ -160,12 +157,12 @@ func (v *verifier) segment(base int64, last bool) error {
 	stem := filepath.Join(v.dir, name)
 	live := v.inUse && last
 	// The indexes first: what they hold was in the log before.
-	offsets, err := openIndexWalk(stem, indexSuffix, base, v.o.ReadOptions, v.add)
+	offsets, err := openIndexWalk(stem, indexSuffix, base, v, last)
 	if err != nil {
 		return err
 	}
 	defer offsets.close()
-	times, err := openIndexWalk(stem, timeIndexSuffix, base, v.o.ReadOptions, v.add)
+	times, err := openIndexWalk(stem, timeIndexSuffix, base, v, last)
 	if err != nil {
 		return err
 	}
@@ -183,18 +180,12 @@ func (v *verifier) segment(base int64, last bool) error {
 
 // missing: a log in use, or one after a crash, may have its newest indexes in memory or lost. Any start makes them.
 func (v *verifier) missing(name string, offsets, times *indexWalk, size int64, last bool) {
-	for suffix, x := range map[string]*indexWalk{indexSuffix: offsets, timeIndexSuffix: times} {
-		kind := KindIndex
-		if suffix == timeIndexSuffix {
-			kind = KindTimeIndex
-		}
-		if x != nil {
-			x.live = v.inUse && last
-			continue
-		}
-		if !v.inUse {
-			v.file(kind, name+suffix, size == 0 || last && !v.clean, "is not there")
-		}
+	harmless := size == 0 || last && !v.clean
+	if offsets == nil && !v.inUse {
+		v.file(KindIndex, name+indexSuffix, harmless, "is not there")
+	}
+	if times == nil && !v.inUse {
+		v.file(KindTimeIndex, name+timeIndexSuffix, harmless, "is not there")
 	}
 }
 
@@ -346,7 +337,8 @@ func (w *segmentWalk) records(p *Piece) {
 
 // companions checks the files beside the segments that no batch is needed for.
 func (v *verifier) companions(files partitionFiles) {
-	for suffix, kind := range map[string]Kind{indexSuffix: KindIndex, timeIndexSuffix: KindTimeIndex, txnIndexSuffix: KindTxnIndex} {
+	for i, suffix := range []string{indexSuffix, timeIndexSuffix, txnIndexSuffix} {
+		kind := []Kind{KindIndex, KindTimeIndex, KindTxnIndex}[i]
 		for _, base := range files.by[suffix] {
 			if _, ok := slices.BinarySearch(files.bases, base); !ok && !v.inUse {
 				v.file(kind, segmentName(base)+suffix, true, "belongs to no segment, removed at the next start")
@@ -393,8 +385,8 @@ func (v *verifier) checkpoints(c checkpoints, files partitionFiles) {
 		return
 	}
 	behind := fmt.Sprintf(" is behind the log's end, %d", v.due)
-	for file, m := range map[string]map[string]int64{recoveryPointFile: c.recoveryPoint, logStartFile: c.logStart, highWatermarkFile: c.highWatermark} {
-		offset := lookup(m, v.r.Name)
+	for _, file := range []string{recoveryPointFile, logStartFile, highWatermarkFile} {
+		offset := lookup(*c.of(file), v.r.Name)
 		check(file, offset, offset > v.due, fmt.Sprintf("offset %d%s", offset, behind))
 	}
 	if start := lookup(c.logStart, v.r.Name); start > v.r.Start {
