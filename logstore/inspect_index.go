@@ -28,6 +28,7 @@ type indexWalk struct {
 	laterPos int64
 	// newest is the largest timestamp so far.
 	newest int64
+	bad    bool // something was found
 }
 
 // openIndexWalk returns nil when there is no such file.
@@ -57,6 +58,7 @@ func (w *indexWalk) close() {
 }
 
 func (w *indexWalk) find(format string, args ...any) {
+	w.bad = true
 	offset := w.cur.key
 	if w.kind == KindTimeIndex {
 		offset = w.cur.val
@@ -201,6 +203,9 @@ func (w *indexWalk) timed(h head, due int64) {
 			w.find("timestamp %d, the batch with offset %d has %d", w.cur.key, offset, h.maxTime)
 		case w.cur.key < w.newest:
 			w.find("timestamp %d, an earlier batch has %d", w.cur.key, w.newest)
+		case offset != h.last: // Kafka named the record itself, before 3.6
+			w.add(Finding{Kind: w.kind, Warning: true, File: w.file, Pos: int64(w.i * w.x.kind.entrySize), Offset: offset,
+				What: fmt.Sprintf("offset %d is within a batch, which ends with %d", offset, h.last)})
 		}
 	}
 	w.newest = max(w.newest, h.maxTime)
@@ -218,7 +223,7 @@ func (w *indexWalk) timedEnd(next int64, sealed, whole bool) {
 	for w.more {
 		w.next()
 	}
-	if sealed && whole && w.newest >= 0 && w.prev.key < w.newest {
+	if sealed && whole && !w.bad && w.newest >= 0 && w.prev.key < w.newest {
 		w.add(Finding{Kind: w.kind, Warning: true, File: w.file, Pos: w.x.w.size, Offset: -1,
 			What: fmt.Sprintf("ends with timestamp %d, the segment's largest is %d", w.prev.key, w.newest)})
 	}

@@ -336,6 +336,7 @@ func (s *Segment) find(pos int64) (int64, error) {
 
 // SeekOffset goes to a batch at or before the one that has offset, by the segment's index, if there is one.
 func (s *Segment) SeekOffset(offset int64) error {
+	s.pos = 0
 	path := s.w.path[:len(s.w.path)-len(logSuffix)] + indexSuffix
 	x, err := openIndex(path, s.base, peek)
 	if errors.Is(err, os.ErrNotExist) {

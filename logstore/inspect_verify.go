@@ -277,7 +277,7 @@ func (w *segmentWalk) batch(p *Piece) {
 	if kind == KindOffset {
 		v.due, v.alt = v.due+max(count, 1), h.last+1
 		w.offsets.batch(h, false)
-		w.known = v.due
+		w.known, w.whole = v.due, false
 		v.lost = false
 		return
 	}
