@@ -172,15 +172,15 @@ func (v *verifier) segment(base int64, last bool) error {
 		return err
 	}
 	defer s.Close()
-	v.missing(name, offsets, times, s.Size(), last)
+	v.missing(name, offsets, times, s.Size())
 	v.begin(name, base)
 	w := segmentWalk{v: v, s: s, file: name + logSuffix, offsets: offsets, times: times, live: live, known: base}
 	return w.run(last)
 }
 
 // missing: a log in use, or one after a crash, may have its newest indexes in memory or lost. Any start makes them.
-func (v *verifier) missing(name string, offsets, times *indexWalk, size int64, last bool) {
-	harmless := size == 0 || last && !v.clean
+func (v *verifier) missing(name string, offsets, times *indexWalk, size int64) {
+	harmless := size == 0 || !v.clean
 	if offsets == nil && !v.inUse {
 		v.file(KindIndex, name+indexSuffix, harmless, "is not there")
 	}
@@ -238,7 +238,7 @@ func (w *segmentWalk) run(last bool) error {
 		w.batch(&p)
 	}
 	w.offsets.end(w.s.Size())
-	w.times.timedEnd(v.due, !last, w.whole)
+	w.times.timedEnd(v.due, !last && v.clean, w.whole)
 	for _, x := range []*indexWalk{w.offsets, w.times} {
 		if x != nil && x.err != nil {
 			return x.err
