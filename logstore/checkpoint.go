@@ -49,7 +49,7 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// readCheckpoint returns the lines after version (0) and count, which it checks; nil when there is no file. The
+// readCheckpoint returns the lines after version (0) and count, which it checks; nil when there is no file, or an empty one. The
 // form is that of Kafka's CheckpointFile.
 func readCheckpoint(path string) ([]string, error) {
 	b, err := os.ReadFile(path)
@@ -58,6 +58,9 @@ func readCheckpoint(path string) ([]string, error) {
 			return nil, nil
 		}
 		return nil, err
+	}
+	if len(b) == 0 {
+		return nil, nil // as Kafka makes its files; one that is replaced is never seen empty
 	}
 	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
 	if len(lines) < 2 || strings.TrimSpace(lines[0]) != "0" {

@@ -338,7 +338,7 @@ func TestCheckpoints(t *testing.T) {
 	path := filepath.Join(tempDir(t), "c")
 	for content, ok := range map[string]bool{
 		"0\n0\n": true, "0\n1\nt 0 5\n": true, "0\n2\nt 0 5\na-b 12 0\n": true,
-		"": false, "1\n0\n": false, "0\n": false, "0\n2\nt 0 5\n": false, "0\n1\nt 0\n": false, "0\n1\nt x 5\n": false,
+		"": true, "1\n0\n": false, "0\n": false, "0\n2\nt 0 5\n": false, "0\n1\nt 0\n": false, "0\n1\nt x 5\n": false,
 		"0\n1\nt 0 -5\n": false, "0\n-1\n": false, "0\n1\nt 0 5\nu 0 5\n": false,
 	} {
 		mustWrite(t, path, []byte(content))

@@ -7,6 +7,9 @@
 // Entry points: OpenDir for a Dir (one entry of log.dirs), Dir.Create and Dir.Logs for a Log, Log.Append and
 // Log.Read, which answers with spans.
 //
+// Without owning a directory, and changing nothing: InspectDir, VerifyDir and VerifyPartition, OpenSegment, ReadIndex
+// and other Read functions. RecoverDir is recovery offline.
+//
 // Concurrency: all exported methods may be called from any goroutine. One append at a time per log; readers wait
 // neither for appenders nor for each other (see Log). A Dir has one goroutine of its own, for syncing rolled
 // segments, checkpoints and removals.

@@ -87,6 +87,7 @@ type loading struct {
 	clean         bool
 	recoveryPoint int64
 	logStart      int64
+	full          bool // check from the first segment on
 
 	segs        []*segment
 	epochs      []epochStart
@@ -120,7 +121,7 @@ func (x *loading) load() (there bool, err error) {
 		return false, err
 	}
 	for _, base := range bases {
-		s, err := openSegment(&l.d.indexes, l.dir, base)
+		s, err := openSegment(&l.d.indexes, l.dir, base, l.d.opts.rehearse)
 		if err != nil {
 			return false, err
 		}

@@ -43,6 +43,8 @@ type Options struct {
 	pwrite func(fd int, b []byte, off int64) (int, error)
 	// fdatasync replaces the sync of a segment's file.
 	fdatasync func(fd int) error
+	// rehearse opens .log files for reading only, and recovery shortens none (see rehearsal).
+	rehearse bool
 }
 
 // Settings are those of Options that a log may have values of its own for.

@@ -29,7 +29,9 @@ const recoveryBuffer = 256 << 10
 // Recovery is idempotent: nothing it leaves depends on whether it ran before.
 func (x *loading) recover() (end int64, failed, err error) {
 	first := len(x.segs)
-	if !x.clean {
+	if x.full {
+		first = 0
+	} else if !x.clean {
 		first = (&segList{x.segs}).find(x.recoveryPoint)
 	}
 	began := time.Now()
@@ -210,19 +212,12 @@ func (w *walk) header(s *segment, b []byte, pos, size int64) (h head, why string
 	}
 	h, ok := parseHead(b, pos)
 	epoch := int32(binary.BigEndian.Uint32(b[batch.OffsetLeaderEpoch:]))
-	switch {
-	case !ok:
-		why = fmt.Sprintf("a batch of %d bytes", h.size)
-	case pos+h.size > size:
-		why = fmt.Sprintf("a batch of %d bytes, the file has %d more", h.size, size-pos)
-	case h.last < h.base || h.last-s.base > maxRelative || h.base < s.base:
-		why = fmt.Sprintf("offsets %d to %d", h.base, h.last)
-	case h.base < w.next || h.base > w.next && !w.gaps():
-		why = fmt.Sprintf("offset %d where %d is due", h.base, w.next)
-	case epoch < w.epoch:
-		why = fmt.Sprintf("leader epoch %d after %d", epoch, w.epoch)
-	case w.epochUnknown(epoch, h.base):
-		why = fmt.Sprintf("leader epoch %d at offset %d, which had not begun", epoch, h.base)
+	if why = misfit(h, ok, size); why == "" {
+		o := order{segment: s.base, next: w.next, epoch: w.epoch, gaps: w.gaps()}
+		if w.x.epochsKnown {
+			o.epochs = w.x.epochs
+		}
+		_, why = o.misplaced(h, epoch)
 	}
 	return h, why, nil
 }
@@ -243,20 +238,6 @@ func oldFormat(fd int, b []byte, size int64) (bool, error) {
 
 // maxOldMessage bounds the memory for that: above any max.message.bytes in use.
 const maxOldMessage = 64 << 20
-
-// epochUnknown: an epoch is in the epoch file before its first batch is in the log, so one that is not there, or
-// begins later, is a flipped bit. The checksum does not cover it.
-func (w *walk) epochUnknown(epoch int32, base int64) bool {
-	if !w.x.epochsKnown || epoch < 0 {
-		return false
-	}
-	for _, e := range w.x.epochs {
-		if e.epoch >= epoch {
-			return e.epoch == epoch && e.start > base
-		}
-	}
-	return true
-}
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -341,6 +322,9 @@ func (x *loading) cut(torn *segment, keep int, w *walk) (failed, err error) {
 			return nil, err
 		}
 		w.r.CutBytes += size - torn.size.Load()
+		if x.l.d.opts.rehearse {
+			return nil, nil
+		}
 		if err := sys.Truncate(torn.fd, torn.size.Load()); err != nil {
 			return nil, &os.PathError{Op: "truncate", Path: torn.stem + logSuffix, Err: err}
 		}

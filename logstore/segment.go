@@ -65,9 +65,13 @@ func createSegment(c *indexCache, dir string, base int64) (*segment, error) {
 }
 
 // openSegment opens what is there. The caller fills in what only recovery or the indexes know.
-func openSegment(c *indexCache, dir string, base int64) (*segment, error) {
+func openSegment(c *indexCache, dir string, base int64, readOnly bool) (*segment, error) {
 	path := filepath.Join(dir, segmentName(base)+logSuffix)
-	fd, err := sys.OpenFile(path, os.O_RDWR, 0)
+	flags := os.O_RDWR
+	if readOnly {
+		flags = os.O_RDONLY
+	}
+	fd, err := sys.OpenFile(path, flags, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}

@@ -293,6 +293,12 @@ type headerJSON struct {
 }
 
 func writeRecordJSON(w io.Writer, r *kgo.Record) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e.Encode(newRecordJSON(r))
+}
+
+func newRecordJSON(r *kgo.Record) recordJSON {
 	j := recordJSON{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp.UnixMilli(), Headers: []headerJSON{}}
 	j.Key, j.KeyBase64 = textOrBytes(r.Key)
 	j.Value, j.ValueBase64 = textOrBytes(r.Value)
@@ -301,9 +307,7 @@ func writeRecordJSON(w io.Writer, r *kgo.Record) error {
 		hj.Value, hj.ValueBase64 = textOrBytes(h.Value)
 		j.Headers = append(j.Headers, hj)
 	}
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	return e.Encode(j)
+	return j
 }
 
 func textOrBytes(b []byte) (*string, []byte) {

@@ -29,6 +29,8 @@ const exitCodeHelp = `Exit codes:
   3    the configuration is wrong
   4    no broker could be reached
   5    a broker answered with an error
+  6    a measurement was made, but is not valid
+  7    a log directory is damaged
   130  interrupted by a signal before it was done`
 
 // exitError is an error with the exit code that it leads to.

@@ -79,6 +79,7 @@ func newRootCommand() *cobra.Command {
 		newTopicCommand(),
 		newProduceCommand(),
 		newConsumeCommand(),
+		newLogCommand(),
 		newConfigCommand(),
 		newVersionCommand(),
 	)

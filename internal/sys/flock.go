@@ -28,3 +28,13 @@ func lockError(err error) error {
 	}
 	return err
 }
+
+// LockHolder tells whether another open file holds the lock of LockFile, or Java's of a FileChannel, without taking
+// it. pid is the holder's process where the system knows it, else 0.
+func LockHolder(fd int) (held bool, pid int, err error) {
+	whole := unix.Flock_t{Type: unix.F_WRLCK, Whence: unix.SEEK_SET}
+	if err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_GETLK, &whole); err != nil {
+		return false, 0, err
+	}
+	return whole.Type != unix.F_UNLCK, max(0, int(whole.Pid)), nil
+}

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/rand"
 	"runtime"
 	"testing"
@@ -212,6 +213,40 @@ func TestBombs(t *testing.T) {
 	// With room for all of it, snappy's is still refused: it is not snappy.
 	if _, err := Decompress(nil, Snappy, all[Snappy], bombSize); !errors.Is(err, ErrInvalidRecord) {
 		t.Errorf("snappy: %v", err)
+	}
+}
+
+// A zstd frame that does not announce its content, as librdkafka writes it, and has more than the room that is tried
+// first, which ends in the middle of a block.
+func TestZstdWithoutContentSize(t *testing.T) {
+	var text []byte
+	for i := range 10_000 {
+		text = fmt.Appendf(text, "key-%d:value number %d %d\n", i, i, i*i)
+		if i%2500 != 2499 {
+			continue
+		}
+		var z bytes.Buffer
+		w, err := zstd.NewWriter(&z, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rest := text; len(rest) > 0; rest = rest[min(len(rest), 1000):] {
+			if _, err := w.Write(rest[:min(len(rest), 1000)]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Decompress(nil, Zstd, z.Bytes(), 1<<20)
+		if err != nil || !bytes.Equal(got, text) {
+			t.Errorf("%d bytes in %d: %d bytes, %v", len(text), z.Len(), len(got), err)
+		}
+		for _, less := range []int{1, 500, len(text) / 2} { // also where that is in the middle of a block
+			if _, err := Decompress(nil, Zstd, z.Bytes(), len(text)-less); !errors.Is(err, ErrTooLarge) {
+				t.Errorf("%d bytes in room for %d: %v", len(text), len(text)-less, err)
+			}
+		}
 	}
 }
 

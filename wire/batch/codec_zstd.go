@@ -3,6 +3,7 @@ package batch
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -15,6 +16,8 @@ const (
 	// zstdMaxWindow is the largest window taken: that of level 22, the highest a producer can set. No memory
 	// is made for it, since a batch is decompressed into one slice.
 	zstdMaxWindow = 128 << 20
+	// zstdBlock is the most that one block of a frame may hold (RFC 8878, 3.1.1.2.3).
+	zstdBlock = 128 << 10
 )
 
 var (
@@ -49,17 +52,25 @@ func decompressZstd(dst, src []byte, max int) ([]byte, error) {
 	d := zstdDecoders.Get().(*zstd.Decoder)
 	defer zstdDecoders.Put(d)
 	at := len(dst)
-	for room := min(max, 4*len(src)+4096); ; room = min(max, 4*room) {
+	// With room for a block more than is allowed, a block that does not fit begins behind what is allowed, or is broken.
+	limit := max + zstdBlock
+	for room := min(limit, 4*len(src)+4096); ; room = min(limit, 4*room) {
 		dst = slices.Grow(dst[:at], room)
-		room = min(max, cap(dst)-at)
+		room = min(limit, cap(dst)-at)
 		out, err := d.DecodeAll(src, dst[:at:at+room])
 		switch {
+		case room == limit && errors.Is(err, zstd.ErrDecoderSizeExceeded), (err == nil || noRoom(err)) && len(out)-at > max:
+			return dst, ErrTooLarge
 		case err == nil:
 			return out, nil
-		case !errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		case room == limit || !noRoom(err):
 			return dst, badBlock(Zstd, err)
-		case room == max:
-			return dst, ErrTooLarge
 		}
 	}
+}
+
+// noRoom tells whether more room may help. When it ends within a block, the decoder says so in words only, which it
+// also has for a broken block: then all the room there may be is tried.
+func noRoom(err error) bool {
+	return errors.Is(err, zstd.ErrDecoderSizeExceeded) || strings.Contains(err.Error(), "bigger than max block size")
 }
