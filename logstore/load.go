@@ -89,6 +89,7 @@ type loading struct {
 	logStart      int64
 
 	segs        []*segment
+	snapshots   []int64 // offsets of the snapshot files
 	epochs      []epochStart
 	epochsKnown bool // leader-epoch-checkpoint was there and whole
 }
@@ -142,6 +143,11 @@ func (x *loading) load() (there bool, err error) {
 		}
 		end = x.logStart
 	}
+	if failed == nil { // else nothing is appended any more, and nothing removed
+		if err := x.loadProducers(end); err != nil {
+			return false, err
+		}
+	}
 	x.publish(end, failed)
 	return true, nil
 }
@@ -192,6 +198,8 @@ func (x *loading) listFiles() (bases []int64, err error) {
 		}
 		switch base, suffix, ok := parseSegmentFile(name); {
 		case !ok:
+		case suffix == snapshotSuffix:
+			x.snapshots = append(x.snapshots, base)
 		case suffix == logSuffix:
 			bases = append(bases, base)
 		case suffix == indexSuffix, suffix == timeIndexSuffix, suffix == txnIndexSuffix:
