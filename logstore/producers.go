@@ -22,6 +22,10 @@ type producerBatch struct {
 	maxTime int64
 }
 
+func batchOf(b batch.Batch) producerBatch {
+	return producerBatch{lastSeq: b.LastSequence(), delta: b.LastOffsetDelta(), last: b.LastOffset(), maxTime: b.MaxTimestamp()}
+}
+
 func (b *producerBatch) firstSeq() int32 { return addSequence(b.lastSeq, -b.delta) }
 
 // addSequence: after 2147483647 comes 0.
@@ -66,6 +70,13 @@ func (p *producer) push(b producerBatch) {
 	p.batches[p.at] = b
 	p.at = (p.at + 1) % producerBatches
 	p.n = min(p.n+1, producerBatches)
+}
+
+// pushBefore adds a batch that was appended before the newest one, and after all others.
+func (p *producer) pushBefore(b producerBatch) {
+	newest := *p.newest()
+	*p.newest() = b
+	p.push(newest)
 }
 
 // repeats finds the batch that b repeats: same epoch, same first and last sequence.
@@ -168,7 +179,7 @@ func (t *producers) appended(p *producer, b batch.Batch, m marker) {
 		p.coordinator, p.lastTime, p.txnFirst = m.coordinator, m.time, noOffset
 		return
 	}
-	p.push(producerBatch{lastSeq: b.LastSequence(), delta: b.LastOffsetDelta(), last: b.LastOffset(), maxTime: b.MaxTimestamp()})
+	p.push(batchOf(b))
 	p.lastTime = b.MaxTimestamp()
 	if b.IsTransactional() && p.txnFirst == noOffset {
 		p.txnFirst = b.BaseOffset()

@@ -185,6 +185,11 @@ func (x *loading) loadProducers(end int64) error {
 		}
 		p = next
 	}
+	if from != noOffset && !x.clean && len(t.byID) > 0 {
+		if err := x.refill(from); err != nil {
+			return err
+		}
+	}
 	return x.replay(max(from, x.segs[0].base), end)
 }
 
@@ -206,91 +211,4 @@ func (x *loading) trySnapshot(path string, offset, end, from int64) (keep bool, 
 		return false, nil
 	}
 	return true, nil
-}
-
-// replay takes the batches of offsets from to end into the table as they lie there: the checks were made when they
-// were appended. Only headers are read, and markers.
-func (x *loading) replay(from, end int64) error {
-	sc := getScratch()
-	defer putScratch(sc)
-	for _, s := range x.segs[(&segList{x.segs}).find(from):] {
-		if from >= end {
-			break
-		}
-		size := s.size.Load()
-		at, _, err := s.offsets.floor(max(from-s.base, 0), false)
-		if err != nil {
-			return err
-		}
-		err = x.replaySegment(sc, s, at.val, size, from)
-		if errors.Is(err, ErrCorrupt) {
-			x.l.d.opts.Logger.Error("producers of the rest of a segment are not known", "log", x.l.name, "err", err)
-			err = nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (x *loading) replaySegment(sc *scratch, s *segment, pos, size, from int64) error {
-	t := &x.l.producers
-	for pos < size {
-		h, err := sc.headAt(s, pos, size)
-		if err != nil {
-			return err
-		}
-		b := batch.Batch(sc.buf[pos-sc.at:][:batch.HeaderSize])
-		if pos += h.size; h.last < from || !idempotent(b) {
-			continue
-		}
-		var m marker
-		if b.IsControl() {
-			if m, err = readMarker(s, h); err != nil {
-				return err
-			}
-			if !m.ok {
-				continue
-			}
-		}
-		t.appended(t.byID[b.ProducerID()], b, m)
-	}
-	return nil
-}
-
-// marker is the end of a transaction, as its control record tells it.
-type marker struct {
-	ok          bool
-	coordinator int32
-	time        int64
-}
-
-// maxMarker is more than a control batch needs: 61 bytes of header, some 20 of one record.
-const maxMarker = 1024
-
-func readMarker(s *segment, h head) (m marker, err error) {
-	if h.size > maxMarker {
-		return m, nil
-	}
-	b := batch.Batch(make([]byte, h.size))
-	if err := sys.PreadFull(s.fd, b, h.pos); err != nil {
-		return m, &os.PathError{Op: "read", Path: s.stem + logSuffix, Err: err}
-	}
-	return parseMarker(b), nil
-}
-
-// parseMarker reads the record of a control batch: key int16 version, int16 type (0 abort, 1 commit); value int16
-// version, int32 coordinator epoch. Compaction may have left none, and other types end no transaction: ok is false.
-func parseMarker(b batch.Batch) (m marker) {
-	w := walkers.Get().(*batch.Walker)
-	defer walkers.Put(w)
-	var r batch.Record
-	if w.Reset(b, 0) != nil || !w.Next(&r) || len(r.Key) < 4 || len(r.Value) < 6 {
-		return m
-	}
-	if kind := binary.BigEndian.Uint16(r.Key[2:]); kind > 1 {
-		return m
-	}
-	return marker{true, int32(binary.BigEndian.Uint32(r.Value[2:])), b.BaseTimestamp() + r.TimestampDelta}
 }

@@ -349,7 +349,8 @@ func (r *producersRun) accept(b pbatch) {
 }
 
 // reopen stops the directory, or goes on with a copy as a killed process leaves it, or such a copy with less at its
-// end. The model then knows what the newest snapshot and the batches behind it tell.
+// end. The model then knows what the newest snapshot and the batches behind it tell, and after a kill the batches
+// before it as well.
 func (r *producersRun) reopen(how string) {
 	r.counts[how]++
 	r.n++
@@ -382,14 +383,14 @@ func (r *producersRun) reopen(how string) {
 		behind++
 	}
 	for i, b := range r.history {
-		if i == behind {
+		if i == behind && how == "stop" {
 			r.m.onlyLast()
 		}
 		if b.id >= 0 {
 			r.m.append(b)
 		}
 	}
-	if behind == len(r.history) {
+	if behind == len(r.history) && how == "stop" {
 		r.m.onlyLast()
 	}
 	r.compare()
