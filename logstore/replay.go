@@ -43,8 +43,8 @@ func (x *loading) replay(from, end int64) error {
 
 // refill finds batches that the table's producers appended before the snapshot at offset from, which holds only the
 // last one of each. After a kill a client sends again all that was not answered, up to five batches; without the
-// older ones the first would look out of order. (Kafka does not do this, and refuses it.) A clean stop needs none of
-// it: it answers what it has appended.
+// older ones the first would look out of order; Kafka, which knows only the last one then, refuses it. A clean stop needs
+// none of it: it answers what it has appended.
 func (x *loading) refill(from int64) error {
 	t := &x.l.producers
 	i := (&segList{x.segs}).find(from - 1)

@@ -111,7 +111,7 @@ func (t *producers) decode(b []byte) error {
 	return nil
 }
 
-// writeSnapshots writes and syncs what is pending; the caller holds flushMu and syncs the directory. A failure costs
+// writeSnapshots writes what is pending; the caller holds flushMu and syncs the directory. A failure costs
 // no more than time at the next start, so it is only logged.
 func (l *Log) writeSnapshots() (wrote bool) {
 	l.mu.Lock()
@@ -120,7 +120,7 @@ func (l *Log) writeSnapshots() (wrote bool) {
 	l.mu.Unlock()
 	for _, s := range pending {
 		path := filepath.Join(l.dir, segmentName(s.offset)+snapshotSuffix)
-		if err := writeSynced(path, s.bytes); err != nil {
+		if err := writeSnapshot(path, s.bytes); err != nil {
 			if !l.closed.Load() {
 				l.d.opts.Logger.Warn("writing a snapshot of producers failed", "log", l.name, "err", err)
 			}
@@ -132,8 +132,8 @@ func (l *Log) writeSnapshots() (wrote bool) {
 	return wrote
 }
 
-// writeSynced replaces a file whose content says itself whether it is whole.
-func writeSynced(path string, b []byte) error {
+// writeSnapshot syncs the file unless it names no producer: that one only saves reading, and most logs may be so.
+func writeSnapshot(path string, b []byte) error {
 	fd, err := sys.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return &os.PathError{Op: "create", Path: path, Err: err}
@@ -141,6 +141,9 @@ func writeSynced(path string, b []byte) error {
 	defer sys.CloseFile(fd)
 	if err := sys.PwriteFull(fd, b, 0); err != nil {
 		return &os.PathError{Op: "write", Path: path, Err: err}
+	}
+	if len(b) == snapshotHeaderSize {
+		return nil
 	}
 	if err := sys.Fdatasync(fd); err != nil {
 		return &os.PathError{Op: "fdatasync", Path: path, Err: err}
