@@ -32,6 +32,8 @@ func (c *call) produce() {
 	}
 	resp.Reset()
 	failed := false
+	// Kafka looks for the right to use a transactional id, and there is none to have it for (KafkaApis).
+	denied := req.TransactionalID == nil && transactional(req)
 	image := c.b.catalog.Image()
 	for i := range req.Topics {
 		t := &req.Topics[i]
@@ -40,7 +42,11 @@ func (c *call) produce() {
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
 			r := resp.Partition(p.Index)
-			c.produceTo(topic, p, r)
+			if denied {
+				r.Error, r.BaseOffset, r.LogAppendTime, r.LogStartOffset = wire.TransactionalIDAuthorizationFailed, -1, -1, -1
+			} else {
+				c.produceTo(topic, p, r)
+			}
 			failed = failed || r.Error != wire.None
 		}
 	}
@@ -55,6 +61,18 @@ func (c *call) produce() {
 	out := c.begin()
 	out.Buf = resp.Append(out.Buf, c.version())
 	c.send()
+}
+
+// transactional tells whether any batch of the request belongs to a transaction.
+func transactional(req *wire.ProduceRequest) bool {
+	for i := range req.Topics {
+		for _, p := range req.Topics[i].Partitions {
+			if len(p.Records) >= batch.HeaderSize && batch.Batch(p.Records).IsTransactional() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // produceTo appends one partition's records, or says in r why not; the checks are in Kafka's order. With one
@@ -85,6 +103,10 @@ func (c *call) produceTo(t *Topic, p *wire.ProducePartition, r *wire.ProducePart
 		return
 	case acks != acksAll && acks != acksNone && acks != acksLeader:
 		r.Error = wire.InvalidRequiredAcks
+		return
+	case b.IsTransactional():
+		// Nobody can have begun the transaction. It is Kafka's answer while it finds no coordinator: clients try again.
+		r.Error, r.ErrorMessage = wire.NotEnoughReplicas, "transactions are not served"
 		return
 	case acks == acksAll && t.Config.MinInSyncReplicas > 1:
 		r.Error = wire.NotEnoughReplicas
@@ -118,6 +140,10 @@ func (p *Partition) append(c *call, t *Topic, b batch.Batch, r *wire.ProducePart
 		r.LogAppendTime = checked.MaxTimestamp
 	}
 	r.BaseOffset, r.LogStartOffset = done.Base, p.log.StartOffset()
+	if done.Duplicate { // answered as if it were new, but for the time, which Kafka gives whatever the topic's rule
+		r.LogAppendTime = done.MaxTimestamp
+		return
+	}
 	m := &c.loop.topics
 	m.messagesIn.Add(uint64(b.Count()))
 	m.bytesIn.Add(uint64(len(b)))

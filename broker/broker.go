@@ -126,7 +126,9 @@ func (b *Broker) openDirs(cfg *config.Broker) error {
 	opts := logstore.Options{
 		SegmentBytes: s.SegmentBytes, SegmentMillis: s.SegmentMillis,
 		IndexIntervalBytes: s.IndexIntervalBytes, IndexMaxBytes: s.IndexMaxBytes,
-		TailBytes: cfg.TailBytes, Logger: b.log,
+		ProducerExpiration: cfg.ProducerExpiration, ProducerExpirationCheck: cfg.ProducerExpirationCheck,
+		MaxProducers: cfg.MaxProducers,
+		TailBytes:    cfg.TailBytes, Logger: b.log,
 	}
 	open := make(map[string]*logstore.Dir)
 	for _, path := range usedFirst(cfg.LogDirs) {

@@ -20,7 +20,7 @@ var kafkaRanges = map[wire.Key]string{
 }
 
 var compatNotes = map[wire.Key]string{
-	wire.KeyProduce:         "0 to 2 are advertised and refused, as Kafka does (KAFKA-18659); duplicates are not detected yet",
+	wire.KeyProduce:         "0 to 2 are advertised and refused, as Kafka does (KAFKA-18659); no transactional batches",
 	wire.KeyFetch:           "with sessions (KIP-227); no topic ids, no follower fetching",
 	wire.KeyFindCoordinator: "always COORDINATOR_NOT_AVAILABLE: no groups and transactions yet",
 	wire.KeyInitProducerId:  "ids for idempotent producers; transactional ids get COORDINATOR_NOT_AVAILABLE",

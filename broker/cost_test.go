@@ -3,11 +3,15 @@
 package broker
 
 import (
+	"bytes"
+	"encoding/binary"
+	"hash/crc32"
 	"runtime"
 	"testing"
 	"time"
 
 	"github.com/sluice-mq/sluice/wire"
+	"github.com/sluice-mq/sluice/wire/batch"
 )
 
 // The costs that do not depend on the machine. Each test runs a broker and a client that allocates nothing in one
@@ -81,6 +85,39 @@ func TestProduceCostOneByOne(t *testing.T) {
 		c.flush()
 		c.receive(wire.KeyProduce, 9)
 	}).check(t, 1, 1)
+}
+
+// TestNumberedProduceCost: an idempotent producer costs no more.
+func TestNumberedProduceCost(t *testing.T) {
+	b := startBroker(t, t.TempDir())
+	c := dial(t, b)
+	c.create("t", 1)
+	one := batch.Batch(numbered(7, 0, 0, 1, false))
+	body := produceBody("t", 0, 1, one)
+	at := bytes.Index(body, one)
+	if at < 0 {
+		t.Fatal("no batch in the request")
+	}
+	one = body[at:][:len(one)]
+	seq := uint32(0)
+	table := crc32.MakeTable(crc32.Castagnoli)
+	const pipelined = 8
+	got := measure(t, b, pipelined, func() {
+		for range pipelined {
+			binary.BigEndian.PutUint32(one[batch.OffsetBaseSequence:], seq)
+			binary.BigEndian.PutUint32(one[batch.OffsetCRC:], crc32.Checksum(one[batch.OffsetAttributes:], table))
+			c.frame(wire.KeyProduce, 9, body)
+			seq++
+		}
+		c.flush()
+		for range pipelined {
+			c.receive(wire.KeyProduce, 9)
+		}
+	})
+	got.check(t, 0.5, 0.5)
+	if end := b.Stats().Partition[0].End; end != int64(seq) {
+		t.Errorf("log ends at %d after %d batches", end, seq)
+	}
 }
 
 func TestHotFetchCost(t *testing.T) {

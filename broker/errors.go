@@ -22,6 +22,9 @@ var codes = []struct {
 }{
 	{logstore.ErrOffsetOutOfRange, wire.OffsetOutOfRange},
 	{logstore.ErrTooLarge, wire.RecordListTooLarge},
+	{logstore.ErrOutOfOrderSequence, wire.OutOfOrderSequenceNumber},
+	{logstore.ErrProducerEpoch, wire.InvalidProducerEpoch},
+	{logstore.ErrTransaction, wire.InvalidTxnState},
 	{logstore.ErrClosed, wire.NotLeaderOrFollower}, // deleted meanwhile: clients look for the topic again
 	{logstore.ErrCorrupt, wire.CorruptMessage},
 	{logstore.ErrFailed, wire.KafkaStorageError},

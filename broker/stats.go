@@ -27,6 +27,7 @@ type Stats struct {
 	Parked, HungUp                int64
 	Sessions                      int
 	Topics, Partitions            int
+	Producers                     int64 // idempotent ones that the logs remember
 	APIs                          []APIStats
 	Partition                     []PartitionStats
 	Net                           netpoll.Stats
@@ -66,6 +67,9 @@ func (b *Broker) Stats() *Stats {
 		s.BytesOut += lp.topics.bytesOut.Load()
 		s.ProduceFailed += lp.topics.produceFailed.Load()
 		s.FetchFailed += lp.topics.fetchFailed.Load()
+	}
+	for _, d := range b.dirs {
+		s.Producers += d.Producers()
 	}
 	for _, t := range b.catalog.Image().Topics() {
 		s.Topics++

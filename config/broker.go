@@ -43,7 +43,10 @@ type Broker struct {
 	FetchMaxBytes   int32
 	FetchSessions   int
 	TailBytes       int
-	TopicDefaults   TopicConfig // of a topic without settings of its own
+	// Producers are remembered for so long after their last batch; how often that is looked at; how many at the most.
+	ProducerExpiration, ProducerExpirationCheck time.Duration
+	MaxProducers                                int64
+	TopicDefaults                               TopicConfig // of a topic without settings of its own
 }
 
 // Forever is the duration that stands for never: Kafka's Long.MAX_VALUE in ms does
@@ -84,6 +87,10 @@ func (v *Values) Broker() (*Broker, error) {
 		FetchMaxBytes:     int32(r.integer("fetch.max.bytes")),
 		FetchSessions:     int(r.integer("max.incremental.fetch.session.cache.slots")),
 		TailBytes:         int(r.integer("log.tail.bytes")),
+		MaxProducers:      r.integer("producer.id.max.count"),
+
+		ProducerExpiration:      Millis(r.integer("producer.id.expiration.ms")),
+		ProducerExpirationCheck: Millis(r.integer("producer.id.expiration.check.interval.ms")),
 	}
 	b.FrameBudget = r.frameBudget(int64(b.RequestMaxBytes))
 	b.Listeners, b.Advertised = r.listeners()

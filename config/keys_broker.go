@@ -113,6 +113,12 @@ var brokerKeys = []Key{
 	row("log.preallocate", Boolean, "false", "Reserve the whole file when a segment begins.", changes(ClusterWide), pending(noPrealloc), works("false")),
 	row("log.tail.bytes", Int, "262144", "Newest bytes of each partition kept in memory while a reader is caught up; "+
 		"readers further back are served from the page cache.", own, atLeast(0)),
+	row("producer.id.expiration.ms", Int, "86400000", "How long an idempotent producer is remembered after its last batch, by that "+
+		"batch's time. From one that is not, any sequence number is taken.", atLeast(1), changes(ClusterWide)),
+	row("producer.id.expiration.check.interval.ms", Int, "600000", "How often remembered producers are looked at for that.", atLeast(1)),
+	row("producer.id.max.count", Int, "1000000", "Producers that the logs of one directory remember, some 210 bytes for each; "+
+		"above it a new one makes its partition forget the one that has been silent for the longest time (Kafka: no limit).",
+		own, atLeast(1)),
 	row("log.message.timestamp.type", String, "CreateTime", "Whether records keep the producer's time or get that of their arrival.",
 		oneOf("CreateTime", "LogAppendTime"), changes(ClusterWide)),
 	row("log.message.timestamp.before.max.ms", Long, longMax, "How far a record's time may lie in the past.", atLeast(0), changes(ClusterWide)),

@@ -68,7 +68,6 @@ var knownKeys = []known{
 	{name: "errors.deadletterqueue.", why: whyGroups},
 	{name: "transaction.", why: whyTxn},
 	{name: "transactional.id.expiration.ms", why: whyTxn},
-	{name: "producer.id.expiration.", why: whyTxn},
 	{name: "max.connection.creation.rate", why: whyQuota},
 	{name: "max.connections.per.ip.overrides", why: "the same limit holds for all addresses"},
 	{name: "max.request.partition.size.limit", why: "no request in this release lists partitions in pages"},

@@ -68,6 +68,7 @@ func (l *Log) stop() error {
 	if failed == nil {
 		l.failed = fmt.Errorf("%w: %s", ErrClosed, l.name)
 		l.active.indexTime()
+		l.producers.snapshot(l.end.Load())
 	}
 	l.mu.Unlock()
 	if failed != nil {

@@ -3,6 +3,9 @@
 package logstore
 
 import (
+	"encoding/binary"
+	"fmt"
+	"runtime"
 	"sync/atomic"
 	"testing"
 
@@ -69,6 +72,67 @@ func TestAppendCost(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNumberedAppendCost: so does one of a producer that numbers its batches, whether it is new to the log or repeated.
+func TestNumberedAppendCost(t *testing.T) {
+	l, writes := costLog(t, Options{})
+	batches := make([]batch.Batch, 10) // of as many producers
+	for id := range batches {
+		batches[id] = numbered(int64(id), 0, 0, 1, 1)
+		appendTest(t, l, batches[id], nil)
+	}
+	seq := uint32(0)
+	op := func() {
+		seq++
+		for _, b := range batches {
+			binary.BigEndian.PutUint32(b[batch.OffsetBaseSequence:], seq)
+			// Nothing checks the sum but the invariants' build, which these tests leave out.
+			if info, err := l.Append(b, 0, nil); err != nil || info.Duplicate {
+				t.Fatal(info, err)
+			}
+			if info, err := l.Append(b, 0, nil); err != nil || !info.Duplicate {
+				t.Fatal(info, err)
+			}
+		}
+	}
+	if invariants.Enabled {
+		return
+	}
+	for range 300 {
+		op()
+	}
+	writes.Store(0)
+	const runs = 200
+	if allocs := testing.AllocsPerRun(runs, op); allocs != 0 {
+		t.Errorf("%v allocations for %d appends and as many repetitions", allocs, len(batches))
+	}
+	if n := writes.Load(); n != int64(len(batches)*(runs+1)) {
+		t.Errorf("%d writes for %d appends", n, len(batches)*(runs+1))
+	}
+}
+
+// TestProducerMemory: the figure that the documents give for MaxProducers.
+func TestProducerMemory(t *testing.T) {
+	const n = 100_000
+	total := producerTotal{limit: n}
+	x := producers{total: &total}
+	b := numbered(0, 0, 0, 1, 1)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for id := range uint64(n) {
+		binary.BigEndian.PutUint64(b[batch.OffsetProducerID:], id)
+		x.noteAppend(nil, b)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	per := float64(after.HeapAlloc-before.HeapAlloc) / n
+	t.Logf("%.0f bytes per producer", per)
+	if per > 240 {
+		t.Errorf("%.0f bytes per producer", per)
+	}
+	runtime.KeepAlive(&x)
 }
 
 // TestReadCost: reads from files allocate nothing, wherever they begin.
@@ -154,5 +218,38 @@ func BenchmarkRead(b *testing.B) {
 		if from += n / int64(len(m)); from == l.EndOffset() {
 			from = 0
 		}
+	}
+}
+
+// BenchmarkAppendNumbered is BenchmarkAppend for an idempotent producer, one of many: what the look-up adds.
+func BenchmarkAppendNumbered(b *testing.B) {
+	for _, producers := range []int{1, 1000} {
+		b.Run(fmt.Sprint(producers), func(b *testing.B) {
+			l := createTest(b, openTest(b, b.TempDir(), Options{}), "t")
+			m := numbered(0, 0, 0, 1, 1)
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				binary.BigEndian.PutUint64(m[batch.OffsetProducerID:], uint64(n%producers))
+				binary.BigEndian.PutUint32(m[batch.OffsetBaseSequence:], uint32(n/producers))
+				if _, err := l.Append(m, 0, nil); err != nil {
+					b.Fatal(err)
+				}
+				n++
+			}
+		})
+	}
+}
+
+// BenchmarkSnapshot is what a roll adds to one append, for 10,000 producers.
+func BenchmarkSnapshot(b *testing.B) {
+	x := producers{total: &producerTotal{limit: 1 << 30}}
+	m := numbered(0, 0, 0, 1, 1)
+	for id := range uint64(10000) {
+		binary.BigEndian.PutUint64(m[batch.OffsetProducerID:], id)
+		x.noteAppend(nil, m)
+	}
+	for b.Loop() {
+		x.encode()
 	}
 }

@@ -86,6 +86,7 @@ func (d *Dir) newLog(name, topic string, partition int32) *Log {
 	l := &Log{d: d, topic: topic, partition: partition, name: name, dir: filepath.Join(d.path, name), settings: d.opts.settings()}
 	l.tail.limit, l.tail.total = int64(d.opts.TailBytes), &d.tails
 	l.tail.near.Store(never)
+	l.producers.total = &d.producers
 	return l
 }
 

@@ -41,6 +41,9 @@ func (l *Log) release() {
 	l.tail.forgetLocked(l.tail.n)
 	l.tail.limit = -1
 	l.tail.mu.Unlock()
+	l.mu.Lock()
+	l.producers.clear()
+	l.mu.Unlock()
 	if list := l.segs.Load(); list != nil {
 		for _, s := range list.s {
 			s.Release()

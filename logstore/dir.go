@@ -16,13 +16,14 @@ import (
 
 // Dir is one log directory (an entry of Kafka's log.dirs), open and locked.
 type Dir struct {
-	path    string
-	opts    Options
-	meta    meta
-	lockFD  int
-	flusher *flusher
-	tails   tailTotal
-	indexes indexCache
+	path      string
+	opts      Options
+	meta      meta
+	lockFD    int
+	flusher   *flusher
+	tails     tailTotal
+	indexes   indexCache
+	producers producerTotal
 
 	mu     sync.Mutex
 	logs   map[string]*Log // by directory name; nil while being created
@@ -41,6 +42,7 @@ type Dir struct {
 func OpenDir(path string, id Identity, o Options) (*Dir, error) {
 	d := &Dir{path: path, opts: o.withDefaults(), lockFD: -1, logs: map[string]*Log{}, written: map[string][]byte{}}
 	d.tails.limit = d.opts.TailTotalBytes
+	d.producers.limit = d.opts.MaxProducers
 	if err := d.open(id); err != nil {
 		for _, l := range d.logs {
 			l.release()

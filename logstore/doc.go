@@ -2,7 +2,8 @@
 // checkpoints, recovery. FORMAT.md has the layout of each file and the crash argument of each operation.
 //
 // It stores batches, not requests, and never learns of leaders or high watermarks: a reader passes the upper
-// bound. It validates nothing that a producer sent; whoever appends has done so.
+// bound. It validates nothing that a producer sent, whoever appends has done so, but for the order of an idempotent
+// producer's batches, which only the log knows.
 //
 // Entry points: OpenDir for a Dir (one entry of log.dirs), Dir.Create and Dir.Logs for a Log, Log.Append and
 // Log.Read, which answers with spans.

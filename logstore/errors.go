@@ -28,6 +28,12 @@ var (
 	ErrTooLarge = errors.New("batch is larger than a segment")
 	// ErrEpoch: the leader epoch is below one the log has seen.
 	ErrEpoch = errors.New("leader epoch is fenced")
+	// ErrOutOfOrderSequence: the batch does not follow its producer's last one, or a new epoch does not begin with 0.
+	ErrOutOfOrderSequence = errors.New("sequence is out of order")
+	// ErrProducerEpoch: the producer's epoch is below one the log has seen of it.
+	ErrProducerEpoch = errors.New("producer epoch is fenced")
+	// ErrTransaction: a batch outside of the transaction that its producer has open.
+	ErrTransaction = errors.New("producer has an open transaction")
 	// ErrOffsetOutOfRange: the offset is below the log start or above the log end.
 	ErrOffsetOutOfRange = errors.New("offset out of range")
 	// ErrCorrupt: bytes of a log file are not what was appended.

@@ -51,6 +51,7 @@ func (l *Log) flushFiles(active bool) (upTo int64, err error) {
 	end := l.end.Load()
 	list := l.segs.Load().s
 	upTo = -1
+	snapped := l.writeSnapshots()
 	for i, s := range list {
 		sealed := i+1 < len(list)
 		idle := end == l.recoveryPoint.Load() && s.indexed() && !s.rebuilt
@@ -67,12 +68,15 @@ func (l *Log) flushFiles(active bool) (upTo int64, err error) {
 			s.flushed, upTo = true, list[i+1].base
 		}
 	}
-	if upTo < 0 {
+	if upTo < 0 && !snapped {
 		return -1, nil
 	}
-	// The names of new segments and indexes. Before the recovery point moves past them.
+	// The names of new segments, indexes and snapshots. Before the recovery point moves past them.
 	if err := syncDir(l.dir); err != nil {
 		return -1, err
+	}
+	if upTo < 0 {
+		return -1, nil
 	}
 	l.recoveryPoint.Store(max(upTo, l.recoveryPoint.Load()))
 	return upTo, nil
@@ -133,6 +137,8 @@ func (f *flusher) run() {
 	defer housekeeping.Stop()
 	checkpoint := time.NewTicker(f.d.opts.CheckpointInterval)
 	defer checkpoint.Stop()
+	expire := time.NewTicker(f.d.opts.ProducerExpirationCheck)
+	defer expire.Stop()
 	for {
 		select {
 		case <-f.wake:
@@ -143,6 +149,8 @@ func (f *flusher) run() {
 		case <-checkpoint.C:
 			f.d.writeCheckpoint(recoveryPointFile)
 			f.d.writeCheckpoint(logStartFile)
+		case <-expire.C:
+			f.d.expireProducers()
 		case <-f.stop:
 			f.drain()
 			return

@@ -90,6 +90,7 @@ type loading struct {
 	full          bool // check from the first segment on
 
 	segs        []*segment
+	snapshots   []int64 // offsets of the snapshot files
 	epochs      []epochStart
 	epochsKnown bool // leader-epoch-checkpoint was there and whole
 }
@@ -143,6 +144,11 @@ func (x *loading) load() (there bool, err error) {
 		}
 		end = x.logStart
 	}
+	if failed == nil { // else nothing is appended any more, and nothing removed
+		if err := x.loadProducers(end); err != nil {
+			return false, err
+		}
+	}
 	x.publish(end, failed)
 	return true, nil
 }
@@ -193,6 +199,8 @@ func (x *loading) listFiles() (bases []int64, err error) {
 		}
 		switch base, suffix, ok := parseSegmentFile(name); {
 		case !ok:
+		case suffix == snapshotSuffix:
+			x.snapshots = append(x.snapshots, base)
 		case suffix == logSuffix:
 			bases = append(bases, base)
 		case suffix == indexSuffix, suffix == timeIndexSuffix, suffix == txnIndexSuffix:

@@ -50,14 +50,21 @@ type Log struct {
 	recoveryPoint atomic.Int64
 	queued        atomic.Bool // in the flusher's queue
 
-	mu       sync.Mutex // guards what follows, and the order of appends
-	active   *segment
-	failed   error
-	settings Settings
+	mu        sync.Mutex // guards what follows, and the order of appends
+	active    *segment
+	failed    error
+	settings  Settings
+	producers producers
 }
 
 // AppendInfo says which offsets a batch got.
-type AppendInfo struct{ Base, Last int64 }
+type AppendInfo struct {
+	Base, Last int64
+	// Duplicate: the producer had sent the batch before, and nothing was appended. The offsets are those it got then,
+	// and MaxTimestamp is what was stored.
+	Duplicate    bool
+	MaxTimestamp int64 // of a duplicate, in milliseconds
+}
 
 // Topic is the topic's name.
 func (l *Log) Topic() string { return l.topic }
@@ -110,7 +117,10 @@ func (l *Log) Err() error {
 // It blocks for one pwrite to the page cache. A leaderEpoch above the last one is first written to
 // leader-epoch-checkpoint, with an fsync; call BeginEpoch beforehand where that would hurt.
 //
-// ErrTooLarge, ErrEpoch (leaderEpoch is below the latest one) and ErrRoll: nothing was written. ErrFailed: nothing was appended, now or ever again.
+// A batch with a producer id is held against what is known of that producer: see AppendInfo.Duplicate.
+//
+// ErrTooLarge, ErrEpoch (leaderEpoch is below the latest one), ErrOutOfOrderSequence, ErrProducerEpoch, ErrTransaction
+// and ErrRoll: nothing was written. ErrFailed: nothing was appended, now or ever again.
 func (l *Log) Append(b batch.Batch, leaderEpoch int32, ref span.Ref) (AppendInfo, error) {
 	o := &l.d.opts
 	l.mu.Lock()
@@ -129,7 +139,7 @@ func (l *Log) Append(b batch.Batch, leaderEpoch int32, ref span.Ref) (AppendInfo
 	if failed {
 		l.reportFailure(err)
 	}
-	if err == nil && o.Listener.Appended != nil {
+	if err == nil && !info.Duplicate && o.Listener.Appended != nil {
 		o.Listener.Appended(l, len(b))
 	}
 	if took > SlowWriteAfter {
@@ -151,6 +161,17 @@ func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info Appen
 	if delta < 0 || info.Last+1 <= info.Base || int64(len(b)) > l.settings.SegmentBytes {
 		return info, 0, fmt.Errorf("%w: %s: %d bytes, last offset delta %d", ErrTooLarge, l.name, len(b), delta)
 	}
+	var p *producer
+	numbered := idempotent(b)
+	if numbered {
+		var again *producerBatch
+		if p, again, err = l.producers.check(b); err != nil {
+			return info, 0, fmt.Errorf("%s: %w", l.name, err)
+		}
+		if again != nil {
+			return AppendInfo{again.last - int64(again.delta), again.last, true, again.maxTime}, 0, nil
+		}
+	}
 	b.SetBaseOffset(info.Base)
 	b.SetLeaderEpoch(epoch)
 	if invariants.Enabled {
@@ -171,6 +192,9 @@ func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info Appen
 	}
 	s.appended(pos, int64(len(b)), info.Last, b.MaxTimestamp(), l.settings.IndexIntervalBytes)
 	l.tail.add(b, info.Last+1, s, pos, ref)
+	if numbered {
+		l.producers.noteAppend(p, b)
+	}
 	l.end.Store(info.Last + 1)
 	return info, took, nil
 }
@@ -228,6 +252,7 @@ func (l *Log) roll(base int64) error {
 	if err != nil {
 		return err
 	}
+	l.producers.snapshot(base)
 	l.active.indexTime()
 	l.segs.Store(l.segs.Load().with(s))
 	l.active = s

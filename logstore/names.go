@@ -22,6 +22,7 @@ const (
 	indexSuffix        = ".index"
 	timeIndexSuffix    = ".timeindex"
 	txnIndexSuffix     = ".txnindex"
+	snapshotSuffix     = ".snapshot"
 	deletedFileSuffix  = ".deleted"
 	cleanedFileSuffix  = ".cleaned"
 	swapFileSuffix     = ".swap"

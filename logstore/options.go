@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"cmp"
 	"log/slog"
 	"math"
 	"strings"
@@ -33,6 +34,12 @@ type Options struct {
 	// others at a gap. Nil: topics whose names begin with "__", Kafka's own, may.
 	GapsAllowed func(topic string) bool
 
+	// ProducerExpiration is producer.id.expiration.ms, 1 day: how long a producer is remembered after its last batch,
+	// by that batch's time. ProducerExpirationCheck, 10 minutes, is how often that is looked at.
+	ProducerExpiration, ProducerExpirationCheck time.Duration
+	// MaxProducers bounds how many producers all logs of the Dir remember: 1,000,000, about 210 MB.
+	MaxProducers int64
+
 	// RecoveryThreads is num.recovery.threads.per.data.dir: 2.
 	RecoveryThreads int
 
@@ -41,6 +48,8 @@ type Options struct {
 
 	// pwrite replaces the write of record bytes, so that tests can make it fail or count it.
 	pwrite func(fd int, b []byte, off int64) (int, error)
+	// now replaces the clock that producers expire by.
+	now func() time.Time
 	// fdatasync replaces the sync of a segment's file.
 	fdatasync func(fd int) error
 	// rehearse opens .log files for reading only, and recovery shortens none (see rehearsal).
@@ -101,6 +110,9 @@ func (o Options) withDefaults() Options {
 	defInt(&o.TailBytes, 256<<10)
 	def(&o.TailTotalBytes, 32<<20)
 	defInt(&o.RecoveryThreads, 2)
+	def(&o.MaxProducers, 1_000_000)
+	o.ProducerExpiration = cmp.Or(o.ProducerExpiration, 24*time.Hour)
+	o.ProducerExpirationCheck = cmp.Or(o.ProducerExpirationCheck, 10*time.Minute)
 	if o.CheckpointInterval == 0 {
 		o.CheckpointInterval = time.Minute
 	}
@@ -109,6 +121,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.now == nil {
+		o.now = time.Now
 	}
 	if o.pwrite == nil {
 		o.pwrite = sys.Pwrite

@@ -332,7 +332,7 @@ func (w *world) run(t *testing.T) {
 }
 
 func allCases() []testCase {
-	return slices.Concat(framingCases(), versionsCases(), metadataCases(), produceCases(), fetchCases(),
+	return slices.Concat(framingCases(), versionsCases(), metadataCases(), produceCases(), sequenceCases(), fetchCases(),
 		sessionCases(), offsetsCases(), topicCases(), clusterCases())
 }
 

@@ -18,6 +18,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // clock is the time of all records of a run: recent, so that no retention rule deletes them.
 var clock = time.Now().UnixMilli()
 
+// idZero stands for the producer id 0 in a batchOf.
+const idZero = -1 << 60
+
 // batchOf describes a record batch; its zero value with n set is a correct one.
 type batchOf struct {
 	n     int    // records
@@ -27,7 +30,8 @@ type batchOf struct {
 	at    int64  // ms after clock of the first record
 	codec uint16 // 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd
 
-	producer int64 // id; 0: none
+	producer int64 // id; 0: none, idZero: 0
+	epoch    int16
 	sequence int32
 	edit     func(b *kmsg.RecordBatch) // before the CRC is computed
 }
@@ -39,7 +43,10 @@ func (o batchOf) bytes() []byte {
 		ProducerID: -1, ProducerEpoch: -1, FirstSequence: -1, NumRecords: int32(o.n),
 	}
 	if o.producer != 0 {
-		b.ProducerID, b.ProducerEpoch, b.FirstSequence = o.producer, 0, o.sequence
+		b.ProducerID, b.ProducerEpoch, b.FirstSequence = o.producer, o.epoch, o.sequence
+	}
+	if o.producer == idZero {
+		b.ProducerID = 0
 	}
 	for i := range o.n {
 		b.Records = append(b.Records, o.record(i)...)

@@ -6,6 +6,8 @@
 // be there exactly once), refused or unknown (may be there once), and no record is ever sent twice by the client:
 // any duplicate is the broker's.
 //
+// Idempotent producers, which do send again, are the other half: all that they sent must be there, once and in order.
+//
 // The tests run the built program through internal/testkit and franz-go. With the build tag `peers` Kafka's
 // kafka-dump-log reads the directory afterwards.
 package restart

@@ -3,9 +3,11 @@
 package restart
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -47,4 +49,42 @@ func TestKafkaReadsTheSegments(t *testing.T) {
 	if records < 12000 {
 		t.Errorf("dump-log shows %d records, fewer than were acknowledged", records)
 	}
+}
+
+// TestKafkaReadsTheSnapshots: what Kafka shows of each snapshot is what its producers had last appended below it.
+func TestKafkaReadsTheSnapshots(t *testing.T) {
+	dir := t.TempDir()
+	broker := testkit.Start(t, dir, settings...)
+	createTopic(t, broker.Kafka)
+	ctx, stop := context.WithCancel(t.Context())
+	acked := 0
+	sent := insist(ctx, t, broker.Kafka, "p0", func() {
+		if acked++; acked == 12000 { // 6 MB, so that every partition rolls
+			stop()
+		}
+	})
+	broker.Terminate()
+	snapshots, err := filepath.Glob(filepath.Join(dir, "logs", "*", "*.snapshot"))
+	if err != nil || len(snapshots) < 2*partitions {
+		t.Fatalf("%d snapshots, %v", len(snapshots), err)
+	}
+	total, shown := 0, 0
+	entry := regexp.MustCompile(`producerEpoch: 0 .*lastSequence: (\d+) lastOffset: (\d+) `)
+	for _, file := range snapshots {
+		out := testkit.Peer(t, "cli", "dump-log", "--files", file)
+		found := entry.FindStringSubmatch(out)
+		end, _ := strconv.Atoi(strings.TrimSuffix(filepath.Base(file), ".snapshot"))
+		// One producer, whose sequence numbers are the offsets.
+		if found == nil || found[1] != found[2] || found[2] != strconv.Itoa(end-1) {
+			t.Errorf("%s:\n%s", file, out)
+		}
+		shown++
+		if later, _ := filepath.Glob(filepath.Join(filepath.Dir(file), "*.snapshot")); later[len(later)-1] == file {
+			total += end
+		}
+	}
+	if total != sent {
+		t.Errorf("the last snapshots end at %d records, sent were %d", total, sent)
+	}
+	t.Logf("%d snapshots", shown)
 }
