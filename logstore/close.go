@@ -24,6 +24,8 @@ func (d *Dir) Close() error {
 	}
 	d.closed = true
 	d.mu.Unlock()
+	d.trimMu.Lock() // one that is under way ends, and none begins any more
+	d.trimMu.Unlock()
 	logs := d.Logs()
 	errs := stopAll(logs)
 	d.flusher.close()
@@ -95,7 +97,7 @@ func (d *Dir) writeCheckpoint(name string) error {
 	}
 	d.checkMu.Lock()
 	defer d.checkMu.Unlock()
-	content := appendOffsets(d.Logs(), offset)
+	content, listed := appendOffsets(d.Logs(), offset)
 	if bytes.Equal(content, d.written[name]) {
 		return nil
 	}
@@ -103,7 +105,24 @@ func (d *Dir) writeCheckpoint(name string) error {
 		d.opts.Logger.Error("writing a checkpoint failed", "dir", d.path, "file", name, "err", err)
 		return err
 	}
-	d.written[name] = content
+	d.written[name], d.listed[name] = content, listed
+	return nil
+}
+
+// forget makes sure that no checkpoint says anything of a log that is about to be made under a name which a deleted
+// one had: its start would empty the new log in a crash, its recovery point would make a torn tail look like damage.
+func (d *Dir) forget(log string) error {
+	for _, name := range []string{recoveryPointFile, logStartFile} {
+		d.checkMu.Lock()
+		stale := d.listed[name][log]
+		d.checkMu.Unlock()
+		if !stale {
+			continue
+		}
+		if err := d.writeCheckpoint(name); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

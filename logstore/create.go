@@ -49,6 +49,9 @@ func (d *Dir) Create(topic string, partition int32, topicID [16]byte) (*Log, err
 func (d *Dir) create(name, topic string, partition int32, topicID [16]byte) (*Log, error) {
 	l := d.newLog(name, topic, partition)
 	l.id = topicID
+	if err := d.forget(name); err != nil {
+		return nil, err
+	}
 	if err := os.Mkdir(l.dir, 0o755); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("%w: %s", ErrExists, l.dir)

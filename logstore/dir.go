@@ -28,9 +28,14 @@ type Dir struct {
 	logs   map[string]*Log // by directory name; nil while being created
 	closed bool
 
-	// checkMu guards written, the last content of each checkpoint file: what did not change is not written.
+	trimMu sync.Mutex // one Trim at a time; taken before all other locks
+	doomed doomed
+
+	// checkMu guards written, the last content of each checkpoint file (what did not change is not written), and
+	// listed, the logs that the files on disk name; see forget.
 	checkMu sync.Mutex
 	written map[string][]byte
+	listed  map[string]map[string]bool
 }
 
 // OpenDir opens the log directory at path, creating it if need be, and loads its logs. It blocks for as long as
@@ -39,7 +44,8 @@ type Dir struct {
 //
 // Errors: ErrLocked, ErrNotWritable, ErrForeign, ErrUnsupported, or what the file system said.
 func OpenDir(path string, id Identity, o Options) (*Dir, error) {
-	d := &Dir{path: path, opts: o.withDefaults(), lockFD: -1, logs: map[string]*Log{}, written: map[string][]byte{}}
+	d := &Dir{path: path, opts: o.withDefaults(), lockFD: -1, logs: map[string]*Log{},
+		written: map[string][]byte{}, listed: map[string]map[string]bool{}}
 	d.tails.limit = d.opts.TailTotalBytes
 	if err := d.open(id); err != nil {
 		for _, l := range d.logs {

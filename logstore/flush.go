@@ -139,10 +139,11 @@ func (f *flusher) run() {
 			f.drain()
 		case <-housekeeping.C:
 			f.d.sweepTails()
+			f.d.removeDue()
 			f.d.writeCheckpoint(highWatermarkFile)
 		case <-checkpoint.C:
 			f.d.writeCheckpoint(recoveryPointFile)
-			f.d.writeCheckpoint(logStartFile)
+			f.d.Trim() // reports its own failure
 		case <-f.stop:
 			f.drain()
 			return

@@ -28,7 +28,7 @@ import (
 // A flush works on what lies below the end offset at its beginning and takes mu only to look at the state. One
 // mutex around readers, appends and flushes was the alternative; it makes a consumer wait for the disk.
 //
-// Lock order: Dir.mu, flushMu, mu, epochs.mu; the tail's, indexes' and hints' mutexes are taken last and alone.
+// Lock order: Dir.trimMu, Dir.mu, flushMu, mu, epochs.mu; the tail's, indexes' and hints' mutexes are taken last and alone.
 type Log struct {
 	d         *Dir
 	topic     string
@@ -276,7 +276,8 @@ func (l *Log) reportFailure(err error) {
 	}
 }
 
-// Configure gives the log settings of its own, from the next append on; zero fields are those of the Dir.
+// Configure gives the log settings of its own, from the next append on. Sizes that are zero are those of the Dir; the
+// rest counts as it is.
 func (l *Log) Configure(s Settings) {
 	dir := l.d.opts.settings()
 	s.SegmentBytes = min(cmp.Or(s.SegmentBytes, dir.SegmentBytes), math.MaxInt32)

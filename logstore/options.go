@@ -43,18 +43,27 @@ type Options struct {
 	pwrite func(fd int, b []byte, off int64) (int, error)
 	// fdatasync replaces the sync of a segment's file.
 	fdatasync func(fd int) error
+	// step is called between the steps of operations that a crash may interrupt.
+	step func(at string)
+	// clock replaces the two clocks.
+	clock func() (wall time.Time, mono time.Duration)
 }
 
-// Settings are those of Options that a log may have values of its own for.
+// Settings are what a log may have values of its own for. In the first four zero stands for the Dir's.
 type Settings struct {
 	SegmentBytes       int64
 	SegmentMillis      int64
 	IndexIntervalBytes int
 	IndexMaxBytes      int
+
+	// DeleteDelay is file.delete.delay.ms: how long the files of a deleted segment stay, as .deleted. Zero: not at
+	// all. Readers do not need it, their holds keep what they read.
+	DeleteDelay time.Duration
 }
 
 func (o *Options) settings() Settings {
-	return Settings{o.SegmentBytes, o.SegmentMillis, o.IndexIntervalBytes, o.IndexMaxBytes}
+	return Settings{SegmentBytes: o.SegmentBytes, SegmentMillis: o.SegmentMillis,
+		IndexIntervalBytes: o.IndexIntervalBytes, IndexMaxBytes: o.IndexMaxBytes}
 }
 
 // Listener is a set of callbacks, each of which may be nil. None is called with a lock held; all may be called
@@ -107,6 +116,13 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.clock == nil {
+		began := time.Now()
+		o.clock = func() (time.Time, time.Duration) {
+			now := time.Now()
+			return now, now.Sub(began)
+		}
 	}
 	if o.pwrite == nil {
 		o.pwrite = sys.Pwrite

@@ -20,7 +20,8 @@ import (
 //
 //	open [segment=] [interval=] [tail=]   opens (first: creates) the directory and the log
 //	append [n=] [size=] [ts=] [times=] [epoch=]   batches of n records of size bytes
-//	roll, flush, close, delete
+//	roll, flush, close, delete, trim
+//	deletebefore to= [upper=]             prints the log start
 //	crash                                 goes on with a copy of the files as they are, not open
 //	read from= [upper=] [max=] [minone]   prints ranges of offsets and where they came from
 //	time ts=, maxtime
@@ -71,6 +72,11 @@ var commands = map[string]func(*script, *datadriven.TestData) string{
 		s.l.mu.Unlock()
 		return errString(err)
 	},
+	"deletebefore": func(s *script, d *datadriven.TestData) string {
+		start, err := s.l.DeleteBefore(arg(d, "to", 0), arg(d, "upper", 1<<60))
+		return errString(err) + fmt.Sprintf("start %d", start)
+	},
+	"trim":  func(s *script, _ *datadriven.TestData) string { return errString(s.d.Trim()) },
 	"flush": func(s *script, _ *datadriven.TestData) string { return errString(s.l.Flush()) },
 	"close": func(s *script, _ *datadriven.TestData) string {
 		err := s.d.Close()
