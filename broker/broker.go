@@ -120,7 +120,7 @@ func (b *Broker) openDirs(cfg *config.Broker) error {
 	opts := logstore.Options{
 		SegmentBytes: s.SegmentBytes, SegmentMillis: s.SegmentMillis,
 		IndexIntervalBytes: s.IndexIntervalBytes, IndexMaxBytes: s.IndexMaxBytes,
-		TailBytes: cfg.TailBytes, Logger: b.log,
+		TailBytes: cfg.TailBytes, RetentionInterval: cfg.RetentionCheck, Logger: b.log,
 	}
 	for _, path := range cfg.LogDirs {
 		d, err := logstore.OpenDir(path, id, opts)

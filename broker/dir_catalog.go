@@ -129,6 +129,8 @@ func logSettings(c *config.TopicConfig) logstore.Settings {
 	return logstore.Settings{
 		SegmentBytes: c.SegmentBytes, SegmentMillis: c.SegmentAge.Milliseconds(),
 		IndexIntervalBytes: c.IndexIntervalBytes, IndexMaxBytes: c.IndexMaxBytes,
+		Retention:   logstore.Retention{Delete: c.Delete, Millis: c.RetentionMillis, Bytes: c.RetentionBytes},
+		DeleteDelay: c.DeleteDelay,
 	}
 }
 

@@ -43,7 +43,8 @@ type Broker struct {
 	FetchMaxBytes   int32
 	FetchSessions   int
 	TailBytes       int
-	TopicDefaults   TopicConfig // of a topic without settings of its own
+	RetentionCheck  time.Duration // log.retention.check.interval.ms
+	TopicDefaults   TopicConfig   // of a topic without settings of its own
 }
 
 // Forever is the duration that stands for never: Kafka's Long.MAX_VALUE in ms does
@@ -84,12 +85,16 @@ func (v *Values) Broker() (*Broker, error) {
 		FetchMaxBytes:     int32(r.integer("fetch.max.bytes")),
 		FetchSessions:     int(r.integer("max.incremental.fetch.session.cache.slots")),
 		TailBytes:         int(r.integer("log.tail.bytes")),
+		RetentionCheck:    Millis(r.integer("log.retention.check.interval.ms")),
 	}
 	b.FrameBudget = r.frameBudget(int64(b.RequestMaxBytes))
 	b.Listeners, b.Advertised = r.listeners()
 	var err error
 	if b.TopicDefaults, err = Topic(nil, v); err != nil {
 		r.fail("log.", "%v", err)
+	}
+	if b.TopicDefaults.RetentionMillis == 0 { // a topic of its own may have 0, a broker not, as in Kafka
+		r.fail("log.retention.ms", "log.retention.ms must be unlimited (-1) or, equal or greater than 1")
 	}
 	if len(r.problems) > 0 {
 		return nil, r.problems

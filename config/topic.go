@@ -34,6 +34,7 @@ type TopicConfig struct {
 	Compact, Delete    bool  // cleanup.policy
 	RetentionMillis    int64 // -1 for ever
 	RetentionBytes     int64 // -1 for all
+	DeleteDelay        time.Duration
 	FlushMessages      int64
 	FlushInterval      time.Duration // Forever for never
 	CompressionType    string
@@ -168,6 +169,7 @@ func Topic(overrides map[string]string, broker *Values) (TopicConfig, error) {
 		Delete:             slices.Contains(policy, "delete"),
 		RetentionMillis:    integer("retention.ms"),
 		RetentionBytes:     integer("retention.bytes"),
+		DeleteDelay:        Millis(integer("file.delete.delay.ms")),
 		FlushMessages:      integer("flush.messages"),
 		FlushInterval:      Millis(integer("flush.ms")),
 		CompressionType:    text("compression.type"),

@@ -88,12 +88,7 @@ func (d *Dir) writeCheckpoint(name string) error {
 	case logStartFile:
 		offset = func(l *Log) (int64, bool) { return l.StartOffset(), l.StartOffset() > l.segs.Load().s[0].base }
 	case highWatermarkFile:
-		offset = func(l *Log) (int64, bool) {
-			if f := d.opts.HighWatermark; f != nil {
-				return f(l), true
-			}
-			return l.EndOffset(), true
-		}
+		offset = func(l *Log) (int64, bool) { return d.highWatermark(l), true }
 	}
 	d.checkMu.Lock()
 	defer d.checkMu.Unlock()

@@ -30,6 +30,7 @@ type Dir struct {
 
 	trimMu sync.Mutex // one Trim at a time; taken before all other locks
 	doomed doomed
+	guard  clockGuard // the background goroutine's
 
 	// checkMu guards written, the last content of each checkpoint file (what did not change is not written), and
 	// listed, the logs that the files on disk name; see forget.

@@ -83,7 +83,7 @@ func (l *Log) flushFiles(active bool) (upTo int64, err error) {
 const housekeepingInterval = 5 * time.Second
 
 // flusher is the one goroutine of a Dir for what must not be done between two appends: syncing rolled segments,
-// checkpoints, removing deleted logs. Its queue holds a log at most once, so it is bounded by their number. When
+// checkpoints, retention, removing deleted logs. Its queue holds a log at most once, so it is bounded by their number. When
 // the device is slower than the appenders, rolled segments wait in the page cache, which the kernel bounds.
 type flusher struct {
 	d    *Dir
@@ -133,6 +133,8 @@ func (f *flusher) run() {
 	defer housekeeping.Stop()
 	checkpoint := time.NewTicker(f.d.opts.CheckpointInterval)
 	defer checkpoint.Stop()
+	retention := time.NewTimer(min(firstRetention, f.d.opts.RetentionInterval))
+	defer retention.Stop()
 	for {
 		select {
 		case <-f.wake:
@@ -144,6 +146,9 @@ func (f *flusher) run() {
 		case <-checkpoint.C:
 			f.d.writeCheckpoint(recoveryPointFile)
 			f.d.Trim() // reports its own failure
+		case <-retention.C:
+			f.d.retain()
+			retention.Reset(f.d.opts.RetentionInterval)
 		case <-f.stop:
 			f.drain()
 			return

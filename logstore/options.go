@@ -26,8 +26,11 @@ type Options struct {
 	// CheckpointInterval is how often the recovery points are written: log.flush.offset.checkpoint.interval.ms,
 	// 1 minute. Nothing is written when nothing changed.
 	CheckpointInterval time.Duration
-	// HighWatermark is what replication-offset-checkpoint gets for a log. Nil: its end offset. It is called from
-	// the Dir's background goroutine and from Close.
+	// RetentionInterval is how often retention looks for segments to delete: log.retention.check.interval.ms, 5
+	// minutes.
+	RetentionInterval time.Duration
+	// HighWatermark is what replication-offset-checkpoint gets for a log, and the bound of what retention deletes.
+	// Nil: its end offset. It is called from the Dir's background goroutine and from Close.
 	HighWatermark func(l *Log) int64
 	// GapsAllowed tells whether a topic's offsets may have gaps, because it is or was compacted; recovery cuts the
 	// others at a gap. Nil: topics whose names begin with "__", Kafka's own, may.
@@ -56,6 +59,7 @@ type Settings struct {
 	IndexIntervalBytes int
 	IndexMaxBytes      int
 
+	Retention Retention
 	// DeleteDelay is file.delete.delay.ms: how long the files of a deleted segment stay, as .deleted. Zero: not at
 	// all. Readers do not need it, their holds keep what they read.
 	DeleteDelay time.Duration
@@ -110,6 +114,9 @@ func (o Options) withDefaults() Options {
 	defInt(&o.RecoveryThreads, 2)
 	if o.CheckpointInterval == 0 {
 		o.CheckpointInterval = time.Minute
+	}
+	if o.RetentionInterval == 0 {
+		o.RetentionInterval = 5 * time.Minute
 	}
 	if o.GapsAllowed == nil {
 		o.GapsAllowed = func(topic string) bool { return strings.HasPrefix(topic, "__") }
