@@ -32,6 +32,7 @@ func (c *call) produce() {
 	}
 	resp.Reset()
 	failed := false
+	lp.unsynced = nil // of a request that ended in a panic
 	image := c.b.catalog.Image()
 	for i := range req.Topics {
 		t := &req.Topics[i]
@@ -40,6 +41,7 @@ func (c *call) produce() {
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
 			r := resp.Partition(p.Index)
+			lp.producing = producePlace{i, j}
 			c.produceTo(topic, p, r)
 			failed = failed || r.Error != wire.None
 		}
@@ -54,6 +56,11 @@ func (c *call) produce() {
 	}
 	out := c.begin()
 	out.Buf = resp.Append(out.Buf, c.version())
+	if s := lp.unsynced; s != nil {
+		lp.unsynced = nil
+		s.wait(c)
+		return
+	}
 	c.send()
 }
 
@@ -121,7 +128,10 @@ func (p *Partition) append(c *call, t *Topic, b batch.Batch, r *wire.ProducePart
 	m := &c.loop.topics
 	m.messagesIn.Add(uint64(b.Count()))
 	m.bytesIn.Add(uint64(len(b)))
-	p.waiters.gained(int64(len(b)), c.loop)
+	if done.Wait && c.loop.produce.Acks != acksNone {
+		c.loop.awaitSync(p.log, done.Last+1)
+	}
+	p.appended(done.Last, int64(len(b)), c.loop)
 }
 
 // fail says in r why nothing was appended. As in Kafka only errors of single records come with words, and the log

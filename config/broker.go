@@ -44,6 +44,7 @@ type Broker struct {
 	FetchSessions   int
 	TailBytes       int
 	RetentionCheck  time.Duration // log.retention.check.interval.ms
+	FlushCheck      time.Duration // log.flush.scheduler.interval.ms; 0 where it is not set
 	TopicDefaults   TopicConfig   // of a topic without settings of its own
 }
 
@@ -86,6 +87,9 @@ func (v *Values) Broker() (*Broker, error) {
 		FetchSessions:     int(r.integer("max.incremental.fetch.session.cache.slots")),
 		TailBytes:         int(r.integer("log.tail.bytes")),
 		RetentionCheck:    Millis(r.integer("log.retention.check.interval.ms")),
+	}
+	if v.IsSet("log.flush.scheduler.interval.ms") {
+		b.FlushCheck = Millis(r.integer("log.flush.scheduler.interval.ms"))
 	}
 	b.FrameBudget = r.frameBudget(int64(b.RequestMaxBytes))
 	b.Listeners, b.Advertised = r.listeners()

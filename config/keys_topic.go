@@ -33,10 +33,14 @@ var topicKeys = []Key{
 		"log.cleaner.delete.retention.ms", atLeast(0), pending(noCompaction)),
 	topicRow("file.delete.delay.ms", Long, "60000", "Time between taking a file out of the log and deleting it.",
 		"log.segment.delete.delay.ms", atLeast(0)),
-	topicRow("flush.messages", Long, longMax, "Records after which a partition is flushed to disk.",
-		"log.flush.interval.messages", atLeast(1), pending(noFlush), works(longMax)),
+	topicRow("flush.messages", Long, longMax, "Records after which a partition is flushed to disk. The request that completes so many "+
+		"is answered when that is done (not with flush.policy=interval).",
+		"log.flush.interval.messages", atLeast(1)),
 	topicRow("flush.ms", Long, longMax, "Time after which a partition is flushed to disk.",
-		"log.flush.interval.ms", atLeast(0), pending(noFlush), works(longMax)),
+		"log.flush.interval.ms", atLeast(0)),
+	topicRow("flush.policy", String, "os", "What an acknowledgement promises: os, the page cache; interval, that too, and a flush in the "+
+		"background every 10 s and 64 MiB unless flush.ms says otherwise; fsync, the disk.",
+		"log.flush.policy", own, oneOf("os", "interval", "fsync")),
 	topicRow("follower.replication.throttled.replicas", List, "", "Replicas whose reading is throttled.", "", pending(noReplication), works("")),
 	topicRow("index.interval.bytes", Int, "4096", "Bytes of log between two entries of the offset index.",
 		"log.index.interval.bytes", atLeast(0)),

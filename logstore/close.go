@@ -24,10 +24,10 @@ func (d *Dir) Close() error {
 	}
 	d.closed = true
 	d.mu.Unlock()
-	d.trimMu.Lock() // one that is under way ends, and none begins any more
-	d.trimMu.Unlock()
+	d.awaitTrim() // and none begins any more
 	logs := d.Logs()
 	errs := stopAll(logs)
+	d.committer.close()
 	d.flusher.close()
 	for _, name := range []string{recoveryPointFile, logStartFile, highWatermarkFile} {
 		errs = append(errs, d.writeCheckpoint(name))

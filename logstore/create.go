@@ -28,12 +28,22 @@ func (d *Dir) Create(topic string, partition int32, topicID [16]byte) (*Log, err
 	case there:
 		return nil, fmt.Errorf("%w: %s", ErrExists, name)
 	}
+	if err := d.Err(); err != nil {
+		d.mu.Lock()
+		delete(d.logs, name)
+		d.mu.Unlock()
+		return nil, err
+	}
 	l, err := d.create(name, topic, partition, topicID)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err == nil && d.closed {
 		l.release()
 		err = fmt.Errorf("%w: %s", ErrClosed, d.path)
+	}
+	if err == nil && d.Err() != nil { // went offline meanwhile
+		l.release()
+		err = d.Err()
 	}
 	if err != nil {
 		delete(d.logs, name)
@@ -98,5 +108,7 @@ func (l *Log) publish(segments []*segment, start, end int64) {
 	l.active = segments[len(segments)-1]
 	l.start.Store(start)
 	l.end.Store(end)
+	l.durable.init(l.RecoveryPoint(), end)
+	l.durable.at.Store(int64(l.d.now()))
 	l.tail.reset(l.active, end)
 }

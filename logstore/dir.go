@@ -10,19 +10,21 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sluice-mq/sluice/internal/sys"
 )
 
 // Dir is one log directory (an entry of Kafka's log.dirs), open and locked.
 type Dir struct {
-	path    string
-	opts    Options
-	meta    meta
-	lockFD  int
-	flusher *flusher
-	tails   tailTotal
-	indexes indexCache
+	path      string
+	opts      Options
+	meta      meta
+	lockFD    int
+	flusher   *flusher
+	committer *committer
+	tails     tailTotal
+	indexes   indexCache
 
 	mu     sync.Mutex
 	logs   map[string]*Log // by directory name; nil while being created
@@ -31,6 +33,9 @@ type Dir struct {
 	trimMu sync.Mutex // one Trim at a time; taken before all other locks
 	doomed doomed
 	guard  clockGuard // the background goroutine's
+
+	timed   atomic.Bool           // some log is flushed by time
+	offline atomic.Pointer[error] // see goOffline
 
 	// checkMu guards written, the last content of each checkpoint file (what did not change is not written), and
 	// listed, the logs that the files on disk name; see forget.
@@ -79,7 +84,7 @@ func (d *Dir) open(id Identity) error {
 	if err != nil {
 		return err
 	}
-	d.flusher = startFlusher(d)
+	d.flusher, d.committer = startFlusher(d), startCommitter(d)
 	for _, path := range stale {
 		d.flusher.addRemoval(path)
 	}

@@ -16,16 +16,22 @@ func (l *Log) flush(active bool) error {
 	began := time.Now()
 	upTo, err := l.flushLocked(active)
 	l.flushMu.Unlock()
+	if active {
+		l.durable.at.Store(int64(l.d.now()))
+	}
 	switch {
 	case err != nil && l.closed.Load():
 		return nil // deleted under us: there is nothing left to keep (KAFKA-19571)
 	case err != nil:
 		l.mu.Lock()
-		first := l.failed == nil
+		first, cause := l.failed == nil, err
 		err = l.fail(err)
 		l.mu.Unlock()
 		if first {
 			l.reportFailure(err)
+		}
+		if first && isSyncError(cause) {
+			l.d.goOffline(cause)
 		}
 		return err
 	}
@@ -74,7 +80,8 @@ func (l *Log) flushFiles(active bool) (upTo int64, err error) {
 	if err := syncDir(l.dir); err != nil {
 		return -1, err
 	}
-	l.recoveryPoint.Store(max(upTo, l.recoveryPoint.Load()))
+	raise(&l.recoveryPoint, upTo)
+	raise(&l.durable.synced, upTo)
 	return upTo, nil
 }
 
@@ -135,6 +142,8 @@ func (f *flusher) run() {
 	defer checkpoint.Stop()
 	retention := time.NewTimer(min(firstRetention, f.d.opts.RetentionInterval))
 	defer retention.Stop()
+	due := time.NewTicker(f.d.opts.FlushCheckInterval)
+	defer due.Stop()
 	for {
 		select {
 		case <-f.wake:
@@ -146,6 +155,8 @@ func (f *flusher) run() {
 		case <-checkpoint.C:
 			f.d.writeCheckpoint(recoveryPointFile)
 			f.d.Trim() // reports its own failure
+		case <-due.C:
+			f.d.flushDue()
 		case <-retention.C:
 			f.d.retain()
 			retention.Reset(f.d.opts.RetentionInterval)
@@ -166,8 +177,8 @@ func (f *flusher) drain() {
 			return
 		}
 		for _, l := range logs {
-			l.queued.Store(false) // before the flush: a roll during it queues the log again
-			l.flush(false)        // reports its own failure
+			l.queued.Store(false)                // before the flush: a roll during it queues the log again
+			l.flush(l.durable.whole.Swap(false)) // reports its own failure
 		}
 		for _, path := range remove {
 			f.d.removeAll(path)

@@ -28,7 +28,7 @@ import (
 // A flush works on what lies below the end offset at its beginning and takes mu only to look at the state. One
 // mutex around readers, appends and flushes was the alternative; it makes a consumer wait for the disk.
 //
-// Lock order: Dir.trimMu, Dir.mu, flushMu, mu, epochs.mu; the tail's, indexes' and hints' mutexes are taken last and alone.
+// Lock order: Dir.trimMu, Dir.mu, flushMu, mu, epochs.mu; the tail's, indexes', hints' and durable's mutexes are taken last and alone.
 type Log struct {
 	d         *Dir
 	topic     string
@@ -37,13 +37,14 @@ type Log struct {
 	name      string // topic-partition
 	dir       string // path while the log lives
 
-	segs   atomic.Pointer[segList]
-	start  atomic.Int64
-	end    atomic.Int64
-	closed atomic.Bool
-	tail   tail
-	hints  hints
-	epochs epochs
+	segs    atomic.Pointer[segList]
+	start   atomic.Int64
+	end     atomic.Int64
+	closed  atomic.Bool
+	tail    tail
+	hints   hints
+	epochs  epochs
+	durable durability
 
 	// flushMu is held while files are synced. It guards recoveryPoint's change and segment.flushed.
 	flushMu       sync.Mutex
@@ -56,8 +57,12 @@ type Log struct {
 	settings Settings
 }
 
-// AppendInfo says which offsets a batch got.
-type AppendInfo struct{ Base, Last int64 }
+// AppendInfo says which offsets a batch got. With Wait it must not be acknowledged before AwaitSync says that it is on
+// the device.
+type AppendInfo struct {
+	Base, Last int64
+	Wait       bool
+}
 
 // Topic is the topic's name.
 func (l *Log) Topic() string { return l.topic }
@@ -115,7 +120,7 @@ func (l *Log) Append(b batch.Batch, leaderEpoch int32, ref span.Ref) (AppendInfo
 	o := &l.d.opts
 	l.mu.Lock()
 	hadFailed, base := l.failed != nil, l.active.base
-	info, took, err := l.appendLocked(b, leaderEpoch, ref)
+	info, due, took, err := l.appendLocked(b, leaderEpoch, ref)
 	failed := l.failed != nil && !hadFailed
 	rolled, newBase := l.active.base != base, l.active.base
 	l.mu.Unlock()
@@ -125,6 +130,9 @@ func (l *Log) Append(b batch.Batch, leaderEpoch int32, ref span.Ref) (AppendInfo
 		if o.Listener.Rolled != nil {
 			o.Listener.Rolled(l, newBase)
 		}
+	}
+	if due {
+		l.beginSync(info.Wait)
 	}
 	if failed {
 		l.reportFailure(err)
@@ -138,18 +146,18 @@ func (l *Log) Append(b batch.Batch, leaderEpoch int32, ref span.Ref) (AppendInfo
 	return info, err
 }
 
-func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info AppendInfo, took time.Duration, err error) {
+func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info AppendInfo, due bool, took time.Duration, err error) {
 	if err := l.appendable(); err != nil {
-		return info, 0, err
+		return info, false, 0, err
 	}
 	if latest := l.epochs.latest(); epoch < latest {
-		return info, 0, fmt.Errorf("%w: %s: %d, the log has seen %d", ErrEpoch, l.name, epoch, latest)
+		return info, false, 0, fmt.Errorf("%w: %s: %d, the log has seen %d", ErrEpoch, l.name, epoch, latest)
 	}
 	info.Base = l.end.Load()
 	delta := b.LastOffsetDelta()
 	info.Last = info.Base + int64(delta)
 	if delta < 0 || info.Last+1 <= info.Base || int64(len(b)) > l.settings.SegmentBytes {
-		return info, 0, fmt.Errorf("%w: %s: %d bytes, last offset delta %d", ErrTooLarge, l.name, len(b), delta)
+		return info, false, 0, fmt.Errorf("%w: %s: %d bytes, last offset delta %d", ErrTooLarge, l.name, len(b), delta)
 	}
 	b.SetBaseOffset(info.Base)
 	b.SetLeaderEpoch(epoch)
@@ -158,21 +166,22 @@ func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info Appen
 	}
 	if epoch > l.epochs.latest() {
 		if err := l.epochs.assign(l.dir, epoch, info.Base); err != nil {
-			return info, 0, l.fail(err)
+			return info, false, 0, l.fail(err)
 		}
 	}
 	if err := l.prepare(b, info); err != nil {
-		return info, 0, err
+		return info, false, 0, err
 	}
 	s := l.active
 	pos := s.size.Load()
 	if took, err = l.write(s, b, pos); err != nil {
-		return info, took, l.fail(err)
+		return info, false, took, l.fail(err)
 	}
 	s.appended(pos, int64(len(b)), info.Last, b.MaxTimestamp(), l.settings.IndexIntervalBytes)
 	l.tail.add(b, info.Last+1, s, pos, ref)
+	due = l.noteAppend(&info, len(b))
 	l.end.Store(info.Last + 1)
-	return info, took, nil
+	return info, due, took, nil
 }
 
 func (l *Log) appendable() error {
@@ -287,6 +296,13 @@ func (l *Log) Configure(s Settings) {
 	l.mu.Lock()
 	l.settings = s
 	l.mu.Unlock()
+	l.durable.every.Store(int64(s.Flush.Every))
+	if s.Flush.Every > 0 {
+		l.d.timed.Store(true)
+	}
+	if s.Flush.Wait && s.Flush.Records == 1 { // what was appended before is to be as safe
+		l.beginSync(true)
+	}
 }
 
 // BeginEpoch notes that leader epoch begins at the log end, unless it or a later one has begun. It blocks for an

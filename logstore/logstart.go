@@ -64,6 +64,12 @@ func (d *Dir) Trim() error {
 	return errors.Join(errs...)
 }
 
+// awaitTrim waits for a Trim that is under way.
+func (d *Dir) awaitTrim() {
+	d.trimMu.Lock()
+	defer d.trimMu.Unlock()
+}
+
 // dropBelow takes the segments that end at or below start out of the log; the active one always stays.
 //
 // flushMu is held so that no flush meets a file that has just lost its name (KAFKA-19571).

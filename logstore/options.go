@@ -29,8 +29,10 @@ type Options struct {
 	// RetentionInterval is how often retention looks for segments to delete: log.retention.check.interval.ms, 5
 	// minutes.
 	RetentionInterval time.Duration
+	// FlushCheckInterval is how often Flush.Every is looked at (log.flush.scheduler.interval.ms): 1 second.
+	FlushCheckInterval time.Duration
 	// HighWatermark is what replication-offset-checkpoint gets for a log, and the bound of what retention deletes.
-	// Nil: its end offset. It is called from the Dir's background goroutine and from Close.
+	// Nil: its StableEnd. It is called from the Dir's background goroutine and from Close.
 	HighWatermark func(l *Log) int64
 	// GapsAllowed tells whether a topic's offsets may have gaps, because it is or was compacted; recovery cuts the
 	// others at a gap. Nil: topics whose names begin with "__", Kafka's own, may.
@@ -39,13 +41,15 @@ type Options struct {
 	// RecoveryThreads is num.recovery.threads.per.data.dir: 2.
 	RecoveryThreads int
 
+	// Sync replaces fdatasync of a segment's file, for tests of devices that fail, or that are slow.
+	Sync func(fd int) error
+
 	Listener Listener
 	Logger   *slog.Logger // nil: slog.Default
 
 	// pwrite replaces the write of record bytes, so that tests can make it fail or count it.
-	pwrite func(fd int, b []byte, off int64) (int, error)
-	// fdatasync replaces the sync of a segment's file.
-	fdatasync func(fd int) error
+	pwrite    func(fd int, b []byte, off int64) (int, error)
+	fdatasync func(fd int) error // Sync, or the system call
 	// step is called between the steps of operations that a crash may interrupt.
 	step func(at string)
 	// clock replaces the two clocks.
@@ -60,6 +64,7 @@ type Settings struct {
 	IndexMaxBytes      int
 
 	Retention Retention
+	Flush     Flush
 	// DeleteDelay is file.delete.delay.ms: how long the files of a deleted segment stay, as .deleted. Zero: not at
 	// all. Readers do not need it, their holds keep what they read.
 	DeleteDelay time.Duration
@@ -115,6 +120,9 @@ func (o Options) withDefaults() Options {
 	if o.CheckpointInterval == 0 {
 		o.CheckpointInterval = time.Minute
 	}
+	if o.FlushCheckInterval == 0 {
+		o.FlushCheckInterval = time.Second
+	}
 	if o.RetentionInterval == 0 {
 		o.RetentionInterval = 5 * time.Minute
 	}
@@ -133,6 +141,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.pwrite == nil {
 		o.pwrite = sys.Pwrite
+	}
+	if o.fdatasync == nil {
+		o.fdatasync = o.Sync
 	}
 	if o.fdatasync == nil {
 		o.fdatasync = sys.Fdatasync

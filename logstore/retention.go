@@ -34,7 +34,7 @@ func (d *Dir) highWatermark(l *Log) int64 {
 	if f := d.opts.HighWatermark; f != nil {
 		return f(l)
 	}
-	return l.EndOffset()
+	return l.StableEnd()
 }
 
 // retain moves the log's start above the segments that its retention does not keep; Trim removes them. now is in
@@ -69,6 +69,9 @@ func (l *Log) retain(highWatermark, now int64, byTime bool) {
 		if f := l.d.opts.Listener.Rolled; f != nil {
 			f(l, start)
 		}
+	}
+	if n == len(x.list) && !rolled {
+		n-- // the active one, which stays
 	}
 	if start > x.start {
 		l.d.opts.Logger.Info("old segments are deleted", "log", l.name, "segments", n, "start", start, "why", why)

@@ -44,6 +44,7 @@ const (
 	notOpened     = "Sluice does not decompress what no rule needs to see; Kafka opens every batch and fails"
 	wholeBatches  = "Kafka fills the bytes that are left with a part of a batch, which clients throw away; Sluice gives whole ones"
 	clusterWide   = "Kafka 4 writes min.insync.replicas into the cluster's own configuration when it formats its storage (KIP-966)"
+	ownSetting    = "flush.policy, a setting of Sluice's own"
 	kraftFeatures = "the feature belongs to Kafka's own metadata quorum or to an API that is not served yet"
 )
 
@@ -68,6 +69,10 @@ func exceptions() []*exception {
 	}
 	es = append(es, &exception{api: kmsg.CreateTopics, from: 5, to: 7, path: "Topics[*].Configs[min.insync.replicas].Source",
 		sluice: "5", kafka: "3", reason: clusterWide})
+	es = append(es, &exception{api: kmsg.CreateTopics, from: 5, to: 7, path: "Topics[*].Configs", sluice: "34 elements", kafka: "33 elements",
+		reason: ownSetting})
+	es = append(es, &exception{api: kmsg.CreateTopics, from: 5, to: 7, path: "Topics[*].Configs[flush.policy].*", sluice: "*", kafka: "nothing",
+		reason: ownSetting})
 	return append(es, apiListExceptions()...)
 }
 
