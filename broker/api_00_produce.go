@@ -34,6 +34,7 @@ func (c *call) produce() {
 	failed := false
 	// Kafka looks for the right to use a transactional id, and there is none to have it for (KafkaApis).
 	denied := req.TransactionalID == nil && transactional(req)
+	lp.unsynced = nil // of a request that ended in a panic
 	image := c.b.catalog.Image()
 	for i := range req.Topics {
 		t := &req.Topics[i]
@@ -42,6 +43,7 @@ func (c *call) produce() {
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
 			r := resp.Partition(p.Index)
+			lp.producing = producePlace{i, j}
 			if denied {
 				r.Error, r.BaseOffset, r.LogAppendTime, r.LogStartOffset = wire.TransactionalIDAuthorizationFailed, -1, -1, -1
 			} else {
@@ -60,6 +62,11 @@ func (c *call) produce() {
 	}
 	out := c.begin()
 	out.Buf = resp.Append(out.Buf, c.version())
+	if s := lp.unsynced; s != nil {
+		lp.unsynced = nil
+		s.wait(c)
+		return
+	}
 	c.send()
 }
 
@@ -140,6 +147,9 @@ func (p *Partition) append(c *call, t *Topic, b batch.Batch, r *wire.ProducePart
 		r.LogAppendTime = checked.MaxTimestamp
 	}
 	r.BaseOffset, r.LogStartOffset = done.Base, p.log.StartOffset()
+	if done.Wait && c.loop.produce.Acks != acksNone {
+		c.loop.awaitSync(p.log, done.Last+1)
+	}
 	if done.Duplicate { // answered as if it were new, but for the time, which Kafka gives whatever the topic's rule
 		r.LogAppendTime = done.MaxTimestamp
 		return
@@ -147,7 +157,7 @@ func (p *Partition) append(c *call, t *Topic, b batch.Batch, r *wire.ProducePart
 	m := &c.loop.topics
 	m.messagesIn.Add(uint64(b.Count()))
 	m.bytesIn.Add(uint64(len(b)))
-	p.waiters.gained(int64(len(b)), c.loop)
+	p.appended(done.Last, int64(len(b)), c.loop)
 }
 
 // fail says in r why nothing was appended. As in Kafka only errors of single records come with words, and the log

@@ -81,6 +81,9 @@ func (p *Partition) listOffset(timestamp int64, epoch int32, r *kmsg.ListOffsets
 	default:
 		r.Offset, r.Timestamp, found, err = p.log.OffsetForTime(timestamp)
 	}
+	if timestamp >= 0 || timestamp == maxTimestamp {
+		found = found && r.Offset < p.highWatermark() // what waits for the disk is not there yet
+	}
 	switch {
 	case err != nil:
 		r.ErrorCode = int16(codeOf(err))

@@ -48,6 +48,8 @@ type Broker struct {
 	parked atomic.Int64 // fetches waiting
 	hungUp atomic.Int64 // connections closed for what they sent
 
+	adjustLogs func(*logstore.Options) // for tests of devices that fail; nil
+
 	mu    sync.Mutex
 	loops []*loop // guarded by mu; grows as loops see their first connection
 }
@@ -66,8 +68,13 @@ const workerCount = 2
 // Start opens the log directories, recovers what is in them and listens. On return clients are served. The broker
 // owns everything it started until Drain or Close.
 func Start(cfg *config.Broker, values *config.Values, log *slog.Logger) (*Broker, error) {
+	return start(cfg, values, log, nil)
+}
+
+func start(cfg *config.Broker, values *config.Values, log *slog.Logger, adjustLogs func(*logstore.Options)) (*Broker, error) {
 	b := &Broker{
-		values: values, log: log, advertised: cfg.Advertised, started: time.Now(),
+		adjustLogs: adjustLogs,
+		values:     values, log: log, advertised: cfg.Advertised, started: time.Now(),
 		limits: limits{
 			fetchMaxBytes: int64(cfg.FetchMaxBytes), autoCreate: cfg.AutoCreateTopics,
 			deleteTopics: cfg.DeleteTopics, drain: cfg.DrainTimeout,
@@ -127,8 +134,11 @@ func (b *Broker) openDirs(cfg *config.Broker) error {
 		SegmentBytes: s.SegmentBytes, SegmentMillis: s.SegmentMillis,
 		IndexIntervalBytes: s.IndexIntervalBytes, IndexMaxBytes: s.IndexMaxBytes,
 		ProducerExpiration: cfg.ProducerExpiration, ProducerExpirationCheck: cfg.ProducerExpirationCheck,
-		MaxProducers: cfg.MaxProducers,
-		TailBytes:    cfg.TailBytes, Logger: b.log,
+		MaxProducers: cfg.MaxProducers, RetentionInterval: cfg.RetentionCheck, FlushCheckInterval: cfg.FlushCheck,
+		TailBytes: cfg.TailBytes, Logger: b.log,
+	}
+	if b.adjustLogs != nil {
+		b.adjustLogs(&opts)
 	}
 	open := make(map[string]*logstore.Dir)
 	for _, path := range usedFirst(cfg.LogDirs) {

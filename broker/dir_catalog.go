@@ -115,7 +115,9 @@ func (d *dirCatalog) found(logs []*logstore.Log) ([]*Topic, error) {
 }
 
 func (d *dirCatalog) replica(l *logstore.Log) *Partition {
-	return &Partition{Topic: l.Topic(), Index: l.Partition(), Leader: d.node, Replicas: []int32{d.node}, ISR: []int32{d.node}, log: l}
+	p := &Partition{Topic: l.Topic(), Index: l.Partition(), Leader: d.node, Replicas: []int32{d.node}, ISR: []int32{d.node}, log: l}
+	l.OnStable(p.showUnseen)
+	return p
 }
 
 // configure gives t its settings, and hands those of its logs down.
@@ -136,6 +138,9 @@ func logSettings(c *config.TopicConfig) logstore.Settings {
 	return logstore.Settings{
 		SegmentBytes: c.SegmentBytes, SegmentMillis: c.SegmentAge.Milliseconds(),
 		IndexIntervalBytes: c.IndexIntervalBytes, IndexMaxBytes: c.IndexMaxBytes,
+		Retention:   logstore.Retention{Delete: c.Delete, Millis: c.RetentionMillis, Bytes: c.RetentionBytes},
+		DeleteDelay: c.DeleteDelay,
+		Flush:       logFlush(c),
 	}
 }
 
@@ -208,9 +213,15 @@ func (d *dirCatalog) makeLogs(t *Topic) error {
 // firstEpoch is the leader epoch of a new partition.
 const firstEpoch = 0
 
-// emptiest is the directory with the fewest partitions, where Kafka too puts the next one.
+// emptiest is the directory with the fewest partitions, where Kafka too puts the next one. Those that are offline
+// come last.
 func (d *dirCatalog) emptiest() *logstore.Dir {
-	return slices.MinFunc(d.dirs, func(a, b *logstore.Dir) int { return len(a.Logs()) - len(b.Logs()) })
+	return slices.MinFunc(d.dirs, func(a, b *logstore.Dir) int {
+		if aOff, bOff := a.Err() != nil, b.Err() != nil; aOff != bOff {
+			return boolInt(aOff) - boolInt(bOff)
+		}
+		return len(a.Logs()) - len(b.Logs())
+	})
 }
 
 func (d *dirCatalog) Delete(t *Topic) error {

@@ -19,6 +19,11 @@ type loop struct {
 	freeCalls   []*call
 	freeFetches []*fetch
 
+	freeSyncs []*syncing
+
+	producing producePlace // what is being appended to
+	unsynced  *syncing     // what of the request at hand waits for the disk; nil: nothing does
+
 	produce      wire.ProduceRequest
 	produceReply wire.ProduceResponse
 	fetchRequest wire.FetchRequest

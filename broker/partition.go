@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"sync/atomic"
+
 	"github.com/sluice-mq/sluice/logstore"
 )
 
@@ -15,10 +17,32 @@ type Partition struct {
 
 	log     *logstore.Log
 	waiters waiterList
+	unseen  atomic.Int64 // bytes appended that waiters have not been told of, since they wait for the disk
 }
 
-// highWatermark is the offset below which records are committed and consumers may read.
-func (p *Partition) highWatermark() int64 { return p.log.EndOffset() }
+// highWatermark is the offset below which records are committed and consumers may read: the log end, or, where
+// acknowledgements wait for the disk, what is on it. Kafka with one replica and flush.messages=1 shows as much: its
+// high watermark moves after the flush.
+func (p *Partition) highWatermark() int64 { return p.log.StableEnd() }
+
+// appended tells those who wait for records of a batch of n bytes that ends with offset last.
+func (p *Partition) appended(last, n int64, lp *loop) {
+	if p.highWatermark() > last {
+		p.waiters.gained(n, lp)
+		return
+	}
+	p.unseen.Add(n)
+	if p.highWatermark() > last { // the disk was faster, and showUnseen may have come too early
+		p.waiters.gained(p.unseen.Swap(0), lp)
+	}
+}
+
+// showUnseen tells them of what could not be shown when it was appended.
+func (p *Partition) showUnseen() {
+	if n := p.unseen.Swap(0); n > 0 {
+		p.waiters.gained(n, nil)
+	}
+}
 
 // leaderEpoch is the epoch in which this replica leads. With one broker there are no elections: it is the last
 // epoch the log has seen, 0 for a new one, so that it never falls.

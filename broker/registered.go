@@ -11,6 +11,7 @@ func registered() []api {
 		apiVersionsAPI(),
 		createTopicsAPI(),
 		deleteTopicsAPI(),
+		deleteRecordsAPI(),
 		initProducerIDAPI(),
 		describeConfigsAPI(),
 		describeClusterAPI(),

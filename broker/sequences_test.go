@@ -22,16 +22,11 @@ func numbered(id int64, epoch int16, seq int32, n int, transactional bool) []byt
 	return b.Finish()
 }
 
-// produced sends a batch with acks 1 and returns what is said of its partition.
-func (c *client) produced(topic string, records []byte) wire.ProducePartitionResponse {
+// produceAnswer sends a batch with acks 1 and returns what is said of its partition.
+func (c *client) produceAnswer(topic string, records []byte) wire.ProducePartitionResponse {
 	c.t.Helper()
-	c.frame(wire.KeyProduce, 9, produceBody(topic, 0, 1, records))
-	c.flush()
-	var resp wire.ProduceResponse
-	if err := resp.Decode(9, c.receive(wire.KeyProduce, 9)); err != nil {
-		c.t.Fatal(err)
-	}
-	return resp.Topics[0].Partitions[0]
+	c.send(topic, 1, records)
+	return c.produced()
 }
 
 // TestRepeatedBatch: the answer is the first one's, with the time that was stored; nothing is appended or counted.
@@ -40,9 +35,9 @@ func TestRepeatedBatch(t *testing.T) {
 	c := dial(t, b)
 	c.create("t", 1)
 	c.produce("t", records(5, 10))
-	first := c.produced("t", numbered(7, 0, 0, 3, false))
+	first := c.produceAnswer("t", numbered(7, 0, 0, 3, false))
 	before := b.Stats()
-	again := c.produced("t", numbered(7, 0, 0, 3, false))
+	again := c.produceAnswer("t", numbered(7, 0, 0, 3, false))
 	after := b.Stats()
 	if first.Error != wire.None || first.BaseOffset != 5 || first.LogAppendTime != -1 || first.LogStartOffset != 0 {
 		t.Errorf("first: %+v", first)
@@ -59,7 +54,7 @@ func TestSequenceErrors(t *testing.T) {
 	b := startBroker(t, t.TempDir())
 	c := dial(t, b)
 	c.create("t", 1)
-	c.produced("t", numbered(7, 1, 0, 3, false))
+	c.produceAnswer("t", numbered(7, 1, 0, 3, false))
 	for name, x := range map[string]struct {
 		records []byte
 		want    wire.ErrorCode
@@ -70,11 +65,11 @@ func TestSequenceErrors(t *testing.T) {
 		"new epoch, not at 0": {numbered(7, 2, 3, 1, false), wire.OutOfOrderSequenceNumber, 0},
 		"no transactional id": {numbered(7, 1, 3, 1, true), wire.TransactionalIDAuthorizationFailed, -1},
 	} {
-		if got := c.produced("t", x.records); got.Error != x.want || got.BaseOffset != -1 || got.LogStartOffset != x.start || got.ErrorMessage != "" {
+		if got := c.produceAnswer("t", x.records); got.Error != x.want || got.BaseOffset != -1 || got.LogStartOffset != x.start || got.ErrorMessage != "" {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
-	if got := c.produced("t", numbered(7, 1, 3, 1, false)); got.Error != wire.None || got.BaseOffset != 3 {
+	if got := c.produceAnswer("t", numbered(7, 1, 3, 1, false)); got.Error != wire.None || got.BaseOffset != 3 {
 		t.Errorf("in order: %+v", got)
 	}
 	req := wire.ProduceRequest{Version: 9, Acks: -1, TransactionalID: []byte("x"), Topics: []wire.ProduceTopic{{
@@ -93,20 +88,20 @@ func TestSequencesOutliveTheBroker(t *testing.T) {
 	b := startBroker(t, dir)
 	c := dial(t, b)
 	c.create("t", 1)
-	c.produced("t", numbered(7, 0, 0, 3, false))
-	c.produced("t", numbered(7, 0, 3, 2, false))
+	c.produceAnswer("t", numbered(7, 0, 0, 3, false))
+	c.produceAnswer("t", numbered(7, 0, 3, 2, false))
 	c.c.Close()
 	if err := b.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	c = dial(t, startBroker(t, dir))
-	if got := c.produced("t", numbered(7, 0, 3, 2, false)); got.Error != wire.None || got.BaseOffset != 3 {
+	if got := c.produceAnswer("t", numbered(7, 0, 3, 2, false)); got.Error != wire.None || got.BaseOffset != 3 {
 		t.Errorf("the last batch again: %+v", got)
 	}
-	if got := c.produced("t", numbered(7, 0, 6, 1, false)); got.Error != wire.OutOfOrderSequenceNumber {
+	if got := c.produceAnswer("t", numbered(7, 0, 6, 1, false)); got.Error != wire.OutOfOrderSequenceNumber {
 		t.Errorf("a gap: %+v", got)
 	}
-	if got := c.produced("t", numbered(7, 0, 5, 1, false)); got.Error != wire.None || got.BaseOffset != 5 {
+	if got := c.produceAnswer("t", numbered(7, 0, 5, 1, false)); got.Error != wire.None || got.BaseOffset != 5 {
 		t.Errorf("the next: %+v", got)
 	}
 }

@@ -46,7 +46,9 @@ type Broker struct {
 	// Producers are remembered for so long after their last batch; how often that is looked at; how many at the most.
 	ProducerExpiration, ProducerExpirationCheck time.Duration
 	MaxProducers                                int64
-	TopicDefaults                               TopicConfig // of a topic without settings of its own
+	RetentionCheck                              time.Duration // log.retention.check.interval.ms
+	FlushCheck                                  time.Duration // log.flush.scheduler.interval.ms; 0 where it is not set
+	TopicDefaults                               TopicConfig   // of a topic without settings of its own
 }
 
 // Forever is the duration that stands for never: Kafka's Long.MAX_VALUE in ms does
@@ -88,15 +90,22 @@ func (v *Values) Broker() (*Broker, error) {
 		FetchSessions:     int(r.integer("max.incremental.fetch.session.cache.slots")),
 		TailBytes:         int(r.integer("log.tail.bytes")),
 		MaxProducers:      r.integer("producer.id.max.count"),
+		RetentionCheck:    Millis(r.integer("log.retention.check.interval.ms")),
 
 		ProducerExpiration:      Millis(r.integer("producer.id.expiration.ms")),
 		ProducerExpirationCheck: Millis(r.integer("producer.id.expiration.check.interval.ms")),
+	}
+	if v.IsSet("log.flush.scheduler.interval.ms") {
+		b.FlushCheck = Millis(r.integer("log.flush.scheduler.interval.ms"))
 	}
 	b.FrameBudget = r.frameBudget(int64(b.RequestMaxBytes))
 	b.Listeners, b.Advertised = r.listeners()
 	var err error
 	if b.TopicDefaults, err = Topic(nil, v); err != nil {
 		r.fail("log.", "%v", err)
+	}
+	if b.TopicDefaults.RetentionMillis == 0 { // a topic of its own may have 0, a broker not, as in Kafka
+		r.fail("log.retention.ms", "log.retention.ms must be unlimited (-1) or, equal or greater than 1")
 	}
 	if len(r.problems) > 0 {
 		return nil, r.problems

@@ -37,7 +37,7 @@ func TestKafkasOwnFile(t *testing.T) {
 	if len(b.Listeners) != 1 || b.Advertised[0].Address() != "localhost:9092" || b.Loops != 3 || b.LogDirs[0] != "/tmp/kraft-combined-logs" {
 		t.Errorf("%+v", b)
 	}
-	for _, k := range []string{"process.roles", "num.io.threads", "offsets.topic.replication.factor", "log.retention.hours"} {
+	for _, k := range []string{"process.roles", "num.io.threads", "offsets.topic.replication.factor"} {
 		if !slices.ContainsFunc(v.Warnings(), func(w string) bool { return strings.HasPrefix(w, k) }) {
 			t.Errorf("no warning about %s", k)
 		}

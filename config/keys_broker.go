@@ -26,9 +26,7 @@ func row(name string, t Type, def, doc string, opts ...opt) Key {
 
 // Why some keys are checked and kept but change nothing yet.
 const (
-	noRetention   = "old segments are not deleted yet, logs only grow"
 	noCompaction  = "logs are not compacted yet"
-	noFlush       = "the operating system decides when written data reaches the disk; the log is flushed on clean shutdown"
 	noReplication = "there is one broker and one replica per partition in this release"
 	noRecompress  = "batches are kept as the producer compressed them"
 	noJitter      = "segments roll without jitter"
@@ -123,23 +121,31 @@ var brokerKeys = []Key{
 		oneOf("CreateTime", "LogAppendTime"), changes(ClusterWide)),
 	row("log.message.timestamp.before.max.ms", Long, longMax, "How far a record's time may lie in the past.", atLeast(0), changes(ClusterWide)),
 	row("log.message.timestamp.after.max.ms", Long, "3600000", "How far a record's time may lie in the future.", atLeast(0), changes(ClusterWide)),
-	row("log.flush.interval.messages", Long, longMax, "Records after which a partition is flushed to disk.",
-		atLeast(1), changes(ClusterWide), pending(noFlush), works(longMax)),
+	row("log.flush.policy", String, "os", "What an acknowledgement at acks=1 or all promises: os, that the record is in the page cache "+
+		"(Kafka's way; log.flush.interval.messages makes some wait for the disk); interval, the same, and a flush in the background "+
+		"every 10 s, every 64 MiB, and as the log.flush.interval keys say; fsync, that it is on disk.",
+		own, oneOf("os", "interval", "fsync"), changes(ClusterWide)),
+	row("log.flush.interval.messages", Long, longMax, "Records after which a partition is flushed to disk. The request that completes "+
+		"so many is answered when that is done (not with log.flush.policy=interval).",
+		atLeast(1), changes(ClusterWide)),
 	row("log.flush.interval.ms", Long, "", "Time after which a partition is flushed to disk; not set: log.flush.scheduler.interval.ms.",
-		null, changes(ClusterWide), pending(noFlush), related("log.flush.interval.ms", "log.flush.scheduler.interval.ms")),
-	row("log.flush.scheduler.interval.ms", Long, longMax, "How often partitions are looked at for flushing.", pending(noFlush), works(longMax)),
+		null, changes(ClusterWide), related("log.flush.interval.ms", "log.flush.scheduler.interval.ms")),
+	row("log.flush.scheduler.interval.ms", Long, longMax, "How often partitions are looked at for log.flush.interval.ms. "+
+		"Not set: every second where flush.ms or log.flush.interval.ms is (Kafka: never, so that they have no effect without it).",
+		atLeast(1)),
 	row("log.retention.ms", Long, "", "Age at which a segment is deleted; before log.retention.minutes and .hours.", null, changes(ClusterWide),
-		related("log.retention.ms", "log.retention.minutes", "log.retention.hours"), pending(noRetention), works("-1")),
+		related("log.retention.ms", "log.retention.minutes", "log.retention.hours")),
 	row("log.retention.minutes", Int, "", "Age, in minutes, at which a segment is deleted.", null,
-		related("log.retention.ms", "log.retention.minutes", "log.retention.hours"), pending(noRetention), works("-1")),
+		related("log.retention.ms", "log.retention.minutes", "log.retention.hours")),
 	row("log.retention.hours", Int, "168", "Age, in hours, at which a segment is deleted.",
-		related("log.retention.ms", "log.retention.minutes", "log.retention.hours"), pending(noRetention), works("-1")),
+		related("log.retention.ms", "log.retention.minutes", "log.retention.hours")),
 	row("log.retention.bytes", Long, "-1", "Size of a partition above which its oldest segments are deleted.",
-		changes(ClusterWide), pending(noRetention), works("-1")),
-	row("log.retention.check.interval.ms", Long, "300000", "How often segments are looked at for deletion.", atLeast(1), pending(noRetention)),
+		changes(ClusterWide)),
+	row("log.retention.check.interval.ms", Long, "300000", "How often segments are looked at for deletion.", atLeast(1)),
 	row("log.segment.delete.delay.ms", Long, "60000", "Time between taking a file out of the log and deleting it.", atLeast(0),
-		changes(ClusterWide), pending("files are deleted when their last reader lets go")),
-	row("log.cleanup.policy", List, "delete", "What happens to old segments.", oneOf("compact", "delete"), changes(ClusterWide), pending(noRetention)),
+		changes(ClusterWide)),
+	row("log.cleanup.policy", List, "delete", "What happens to old segments.", oneOf("compact", "delete"), changes(ClusterWide),
+		pending(noCompaction), works("delete")),
 	row("log.cleaner.delete.retention.ms", Long, "86400000", "How long tombstones of compacted topics are kept.", atLeast(0),
 		changes(ClusterWide), pending(noCompaction)),
 	row("log.cleaner.min.compaction.lag.ms", Long, "0", "Time that a record stays uncompacted.", atLeast(0), changes(ClusterWide), pending(noCompaction)),

@@ -139,11 +139,11 @@ func TestTable(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	v := mustLoad(t, Input{FileName: "s", File: []byte(
-		"zookeeper.connect=h:2181\ncompression.type=producer\nlog.retention.bytes=-1\nlog.retention.hours=1\nlog.dir=a\nlog.dir=b\n")})
+		"zookeeper.connect=h:2181\ncompression.type=producer\nlog.cleanup.policy=delete\nlog.roll.jitter.hours=1\nlog.dir=a\nlog.dir=b\n")})
 	want := []string{
 		"log.dir is set twice in s, line 6 counts, line 5 does not",
 		"zookeeper.connect (s:1) has no effect: the coordinator is not built in yet",
-		"log.retention.hours=1 (s:4) has no effect yet: old segments are not deleted yet, logs only grow",
+		"log.roll.jitter.hours=1 (s:4) has no effect yet: segments roll without jitter",
 	}
 	if got := v.Warnings(); !slices.Equal(got, want) {
 		t.Errorf("%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

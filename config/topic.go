@@ -34,10 +34,19 @@ type TopicConfig struct {
 	Compact, Delete    bool  // cleanup.policy
 	RetentionMillis    int64 // -1 for ever
 	RetentionBytes     int64 // -1 for all
+	DeleteDelay        time.Duration
+	FlushPolicy        string // FlushOS and so on
 	FlushMessages      int64
 	FlushInterval      time.Duration // Forever for never
 	CompressionType    string
 }
+
+// The values of flush.policy.
+const (
+	FlushOS       = "os"       // an acknowledged record is in the page cache
+	FlushInterval = "interval" // that, and flushed before long
+	FlushFsync    = "fsync"    // on the device
+)
 
 // TopicSource says where a topic's value came from; the numbers are those of the
 // DescribeConfigs and CreateTopics responses.
@@ -168,6 +177,8 @@ func Topic(overrides map[string]string, broker *Values) (TopicConfig, error) {
 		Delete:             slices.Contains(policy, "delete"),
 		RetentionMillis:    integer("retention.ms"),
 		RetentionBytes:     integer("retention.bytes"),
+		DeleteDelay:        Millis(integer("file.delete.delay.ms")),
+		FlushPolicy:        text("flush.policy"),
 		FlushMessages:      integer("flush.messages"),
 		FlushInterval:      Millis(integer("flush.ms")),
 		CompressionType:    text("compression.type"),

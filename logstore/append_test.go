@@ -100,12 +100,15 @@ func TestFailedFlush(t *testing.T) {
 	}
 	readAll(t, l, 1000)
 
-	// In the background, after a roll.
-	l, err := d.Create("u", 0, testTopicID)
-	if err != nil {
-		t.Fatal(err)
+	if _, err := d.Create("u", 0, testTopicID); !errors.Is(err, ErrFailed) || !errors.Is(d.Err(), syscall.EIO) {
+		t.Fatalf("create in a directory that is offline: %v", err)
 	}
+
+	// In the background, after a roll.
 	<-failed
+	path = filepath.Join(filepath.Dir(path), "e")
+	d = openTest(t, path, o)
+	l = createTest(t, d, "u")
 	fail.Store(true)
 	for l.Segments() < 2 {
 		appendTest(t, l, makeBatch(1, 500, 1, batch.None), nil)

@@ -94,11 +94,13 @@ func readOffsets(path string) (map[string]int64, error) {
 	return m, nil
 }
 
-// appendOffsets renders such a file for the logs for which offset says ok, in order of their names.
-func appendOffsets(logs []*Log, offset func(l *Log) (int64, bool)) []byte {
+// appendOffsets renders such a file for the logs for which offset says ok, in order of their names; listed are those.
+func appendOffsets(logs []*Log, offset func(l *Log) (int64, bool)) (content []byte, listed map[string]bool) {
 	var lines []string
+	listed = make(map[string]bool)
 	for _, l := range logs {
 		if o, ok := offset(l); ok {
+			listed[l.name] = true
 			lines = append(lines, fmt.Sprintf("%s %d %d\n", l.topic, l.partition, o))
 		}
 	}
@@ -108,5 +110,5 @@ func appendOffsets(logs []*Log, offset func(l *Log) (int64, bool)) []byte {
 	for _, s := range lines {
 		b.WriteString(s)
 	}
-	return b.Bytes()
+	return b.Bytes(), listed
 }

@@ -24,8 +24,10 @@ func (d *Dir) Close() error {
 	}
 	d.closed = true
 	d.mu.Unlock()
+	d.awaitTrim() // and none begins any more
 	logs := d.Logs()
 	errs := stopAll(logs)
+	d.committer.close()
 	d.flusher.close()
 	for _, name := range []string{recoveryPointFile, logStartFile, highWatermarkFile} {
 		errs = append(errs, d.writeCheckpoint(name))
@@ -87,16 +89,11 @@ func (d *Dir) writeCheckpoint(name string) error {
 	case logStartFile:
 		offset = func(l *Log) (int64, bool) { return l.StartOffset(), l.StartOffset() > l.segs.Load().s[0].base }
 	case highWatermarkFile:
-		offset = func(l *Log) (int64, bool) {
-			if f := d.opts.HighWatermark; f != nil {
-				return f(l), true
-			}
-			return l.EndOffset(), true
-		}
+		offset = func(l *Log) (int64, bool) { return d.highWatermark(l), true }
 	}
 	d.checkMu.Lock()
 	defer d.checkMu.Unlock()
-	content := appendOffsets(d.Logs(), offset)
+	content, listed := appendOffsets(d.Logs(), offset)
 	if bytes.Equal(content, d.written[name]) {
 		return nil
 	}
@@ -104,7 +101,24 @@ func (d *Dir) writeCheckpoint(name string) error {
 		d.opts.Logger.Error("writing a checkpoint failed", "dir", d.path, "file", name, "err", err)
 		return err
 	}
-	d.written[name] = content
+	d.written[name], d.listed[name] = content, listed
+	return nil
+}
+
+// forget makes sure that no checkpoint says anything of a log that is about to be made under a name which a deleted
+// one had: its start would empty the new log in a crash, its recovery point would make a torn tail look like damage.
+func (d *Dir) forget(log string) error {
+	for _, name := range []string{recoveryPointFile, logStartFile} {
+		d.checkMu.Lock()
+		stale := d.listed[name][log]
+		d.checkMu.Unlock()
+		if !stale {
+			continue
+		}
+		if err := d.writeCheckpoint(name); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -28,12 +28,22 @@ func (d *Dir) Create(topic string, partition int32, topicID [16]byte) (*Log, err
 	case there:
 		return nil, fmt.Errorf("%w: %s", ErrExists, name)
 	}
+	if err := d.Err(); err != nil {
+		d.mu.Lock()
+		delete(d.logs, name)
+		d.mu.Unlock()
+		return nil, err
+	}
 	l, err := d.create(name, topic, partition, topicID)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err == nil && d.closed {
 		l.release()
 		err = fmt.Errorf("%w: %s", ErrClosed, d.path)
+	}
+	if err == nil && d.Err() != nil { // went offline meanwhile
+		l.release()
+		err = d.Err()
 	}
 	if err != nil {
 		delete(d.logs, name)
@@ -49,6 +59,9 @@ func (d *Dir) Create(topic string, partition int32, topicID [16]byte) (*Log, err
 func (d *Dir) create(name, topic string, partition int32, topicID [16]byte) (*Log, error) {
 	l := d.newLog(name, topic, partition)
 	l.id = topicID
+	if err := d.forget(name); err != nil {
+		return nil, err
+	}
 	if err := os.Mkdir(l.dir, 0o755); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("%w: %s", ErrExists, l.dir)
@@ -96,5 +109,7 @@ func (l *Log) publish(segments []*segment, start, end int64) {
 	l.active = segments[len(segments)-1]
 	l.start.Store(start)
 	l.end.Store(end)
+	l.durable.init(l.RecoveryPoint(), end)
+	l.durable.at.Store(int64(l.d.now()))
 	l.tail.reset(l.active, end)
 }

@@ -37,6 +37,7 @@ func (d *Dir) Delete(l *Log) error {
 // release gives up the log's holds on its segments and on memory.
 func (l *Log) release() {
 	l.closed.Store(true)
+	l.durable.wake(0, fmt.Errorf("%w: %s", ErrClosed, l.name), nil)
 	l.tail.mu.Lock()
 	l.tail.forgetLocked(l.tail.n)
 	l.tail.limit = -1

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sluice-mq/sluice/internal/sys"
 )
@@ -21,6 +22,7 @@ type Dir struct {
 	meta      meta
 	lockFD    int
 	flusher   *flusher
+	committer *committer
 	tails     tailTotal
 	indexes   indexCache
 	producers producerTotal
@@ -29,9 +31,18 @@ type Dir struct {
 	logs   map[string]*Log // by directory name; nil while being created
 	closed bool
 
-	// checkMu guards written, the last content of each checkpoint file: what did not change is not written.
+	trimMu sync.Mutex // one Trim at a time; taken before all other locks
+	doomed doomed
+	guard  clockGuard // the background goroutine's
+
+	timed   atomic.Bool           // some log is flushed by time
+	offline atomic.Pointer[error] // see goOffline
+
+	// checkMu guards written, the last content of each checkpoint file (what did not change is not written), and
+	// listed, the logs that the files on disk name; see forget.
 	checkMu sync.Mutex
 	written map[string][]byte
+	listed  map[string]map[string]bool
 }
 
 // OpenDir opens the log directory at path, creating it if need be, and loads its logs. It blocks for as long as
@@ -40,7 +51,8 @@ type Dir struct {
 //
 // Errors: ErrLocked, ErrNotWritable, ErrForeign, ErrUnsupported, or what the file system said.
 func OpenDir(path string, id Identity, o Options) (*Dir, error) {
-	d := &Dir{path: path, opts: o.withDefaults(), lockFD: -1, logs: map[string]*Log{}, written: map[string][]byte{}}
+	d := &Dir{path: path, opts: o.withDefaults(), lockFD: -1, logs: map[string]*Log{},
+		written: map[string][]byte{}, listed: map[string]map[string]bool{}}
 	d.tails.limit = d.opts.TailTotalBytes
 	d.producers.limit = d.opts.MaxProducers
 	if err := d.open(id); err != nil {
@@ -74,7 +86,7 @@ func (d *Dir) open(id Identity) error {
 	if err != nil {
 		return err
 	}
-	d.flusher = startFlusher(d)
+	d.flusher, d.committer = startFlusher(d), startCommitter(d)
 	for _, path := range stale {
 		d.flusher.addRemoval(path)
 	}

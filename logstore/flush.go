@@ -16,16 +16,22 @@ func (l *Log) flush(active bool) error {
 	began := time.Now()
 	upTo, err := l.flushLocked(active)
 	l.flushMu.Unlock()
+	if active {
+		l.durable.at.Store(int64(l.d.now()))
+	}
 	switch {
 	case err != nil && l.closed.Load():
 		return nil // deleted under us: there is nothing left to keep (KAFKA-19571)
 	case err != nil:
 		l.mu.Lock()
-		first := l.failed == nil
+		first, cause := l.failed == nil, err
 		err = l.fail(err)
 		l.mu.Unlock()
 		if first {
 			l.reportFailure(err)
+		}
+		if first && isSyncError(cause) {
+			l.d.goOffline(cause)
 		}
 		return err
 	}
@@ -78,7 +84,8 @@ func (l *Log) flushFiles(active bool) (upTo int64, err error) {
 	if upTo < 0 {
 		return -1, nil
 	}
-	l.recoveryPoint.Store(max(upTo, l.recoveryPoint.Load()))
+	raise(&l.recoveryPoint, upTo)
+	raise(&l.durable.synced, upTo)
 	return upTo, nil
 }
 
@@ -87,7 +94,7 @@ func (l *Log) flushFiles(active bool) (upTo int64, err error) {
 const housekeepingInterval = 5 * time.Second
 
 // flusher is the one goroutine of a Dir for what must not be done between two appends: syncing rolled segments,
-// checkpoints, removing deleted logs. Its queue holds a log at most once, so it is bounded by their number. When
+// checkpoints, retention, removing deleted logs. Its queue holds a log at most once, so it is bounded by their number. When
 // the device is slower than the appenders, rolled segments wait in the page cache, which the kernel bounds.
 type flusher struct {
 	d    *Dir
@@ -139,18 +146,28 @@ func (f *flusher) run() {
 	defer checkpoint.Stop()
 	expire := time.NewTicker(f.d.opts.ProducerExpirationCheck)
 	defer expire.Stop()
+	retention := time.NewTimer(min(firstRetention, f.d.opts.RetentionInterval))
+	defer retention.Stop()
+	due := time.NewTicker(f.d.opts.FlushCheckInterval)
+	defer due.Stop()
 	for {
 		select {
 		case <-f.wake:
 			f.drain()
 		case <-housekeeping.C:
 			f.d.sweepTails()
+			f.d.removeDue()
 			f.d.writeCheckpoint(highWatermarkFile)
 		case <-checkpoint.C:
 			f.d.writeCheckpoint(recoveryPointFile)
-			f.d.writeCheckpoint(logStartFile)
+			f.d.Trim() // reports its own failure
 		case <-expire.C:
 			f.d.expireProducers()
+		case <-due.C:
+			f.d.flushDue()
+		case <-retention.C:
+			f.d.retain()
+			retention.Reset(f.d.opts.RetentionInterval)
 		case <-f.stop:
 			f.drain()
 			return
@@ -168,8 +185,8 @@ func (f *flusher) drain() {
 			return
 		}
 		for _, l := range logs {
-			l.queued.Store(false) // before the flush: a roll during it queues the log again
-			l.flush(false)        // reports its own failure
+			l.queued.Store(false)                // before the flush: a roll during it queues the log again
+			l.flush(l.durable.whole.Swap(false)) // reports its own failure
 		}
 		for _, path := range remove {
 			f.d.removeAll(path)

@@ -232,8 +232,6 @@ func listPartition(dir string) (p partitionFiles, err error) {
 	return p, nil
 }
 
-const snapshotSuffix = ".snapshot"
-
 // lookup is m[name], or -1.
 func lookup(m map[string]int64, name string) int64 {
 	if v, ok := m[name]; ok {

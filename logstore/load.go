@@ -41,6 +41,10 @@ func (d *Dir) readOffsets(name string) map[string]int64 {
 	if err != nil {
 		d.opts.Logger.Warn("checkpoint is not readable, going on without", "err", err)
 	}
+	d.listed[name] = map[string]bool{}
+	for log := range m {
+		d.listed[name][log] = true
+	}
 	return m
 }
 
@@ -132,6 +136,9 @@ func (x *loading) load() (there bool, err error) {
 		if err := x.restart(x.logStart); err != nil {
 			return false, err
 		}
+	}
+	if err := x.dropBelowStart(); err != nil {
+		return false, err
 	}
 	end, failed, err := x.recover()
 	if err != nil {
@@ -237,9 +244,12 @@ func (x *loading) restart(base int64) error {
 	return syncDir(x.l.dir)
 }
 
+// segmentSuffixes are the files of a segment, in the order in which they are removed.
+var segmentSuffixes = [...]string{logSuffix, indexSuffix, timeIndexSuffix, txnIndexSuffix}
+
 // unlink removes the segment's files; a snapshot of producers at its base stays.
 func (s *segment) unlink() error {
-	for _, suffix := range []string{logSuffix, indexSuffix, timeIndexSuffix, txnIndexSuffix} {
+	for _, suffix := range segmentSuffixes {
 		if err := os.Remove(s.stem + suffix); err != nil && !os.IsNotExist(err) {
 			return err
 		}

@@ -28,7 +28,7 @@ import (
 // A flush works on what lies below the end offset at its beginning and takes mu only to look at the state. One
 // mutex around readers, appends and flushes was the alternative; it makes a consumer wait for the disk.
 //
-// Lock order: Dir.mu, flushMu, mu, epochs.mu; the tail's, indexes' and hints' mutexes are taken last and alone.
+// Lock order: Dir.trimMu, Dir.mu, flushMu, mu, epochs.mu; the tail's, indexes', hints' and durable's mutexes are taken last and alone.
 type Log struct {
 	d         *Dir
 	topic     string
@@ -37,13 +37,14 @@ type Log struct {
 	name      string // topic-partition
 	dir       string // path while the log lives
 
-	segs   atomic.Pointer[segList]
-	start  atomic.Int64
-	end    atomic.Int64
-	closed atomic.Bool
-	tail   tail
-	hints  hints
-	epochs epochs
+	segs    atomic.Pointer[segList]
+	start   atomic.Int64
+	end     atomic.Int64
+	closed  atomic.Bool
+	tail    tail
+	hints   hints
+	epochs  epochs
+	durable durability
 
 	// flushMu is held while files are synced. It guards recoveryPoint's change and segment.flushed.
 	flushMu       sync.Mutex
@@ -57,9 +58,11 @@ type Log struct {
 	producers producers
 }
 
-// AppendInfo says which offsets a batch got.
+// AppendInfo says which offsets a batch got. With Wait it must not be acknowledged before AwaitSync says that it is on
+// the device.
 type AppendInfo struct {
 	Base, Last int64
+	Wait       bool
 	// Duplicate: the producer had sent the batch before, and nothing was appended. The offsets are those it got then,
 	// and MaxTimestamp is what was stored.
 	Duplicate    bool
@@ -125,7 +128,7 @@ func (l *Log) Append(b batch.Batch, leaderEpoch int32, ref span.Ref) (AppendInfo
 	o := &l.d.opts
 	l.mu.Lock()
 	hadFailed, base := l.failed != nil, l.active.base
-	info, took, err := l.appendLocked(b, leaderEpoch, ref)
+	info, due, took, err := l.appendLocked(b, leaderEpoch, ref)
 	failed := l.failed != nil && !hadFailed
 	rolled, newBase := l.active.base != base, l.active.base
 	l.mu.Unlock()
@@ -135,6 +138,9 @@ func (l *Log) Append(b batch.Batch, leaderEpoch int32, ref span.Ref) (AppendInfo
 		if o.Listener.Rolled != nil {
 			o.Listener.Rolled(l, newBase)
 		}
+	}
+	if due {
+		l.beginSync(info.Wait)
 	}
 	if failed {
 		l.reportFailure(err)
@@ -148,28 +154,31 @@ func (l *Log) Append(b batch.Batch, leaderEpoch int32, ref span.Ref) (AppendInfo
 	return info, err
 }
 
-func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info AppendInfo, took time.Duration, err error) {
+func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info AppendInfo, due bool, took time.Duration, err error) {
 	if err := l.appendable(); err != nil {
-		return info, 0, err
+		return info, false, 0, err
 	}
 	if latest := l.epochs.latest(); epoch < latest {
-		return info, 0, fmt.Errorf("%w: %s: %d, the log has seen %d", ErrEpoch, l.name, epoch, latest)
+		return info, false, 0, fmt.Errorf("%w: %s: %d, the log has seen %d", ErrEpoch, l.name, epoch, latest)
 	}
 	info.Base = l.end.Load()
 	delta := b.LastOffsetDelta()
 	info.Last = info.Base + int64(delta)
 	if delta < 0 || info.Last+1 <= info.Base || int64(len(b)) > l.settings.SegmentBytes {
-		return info, 0, fmt.Errorf("%w: %s: %d bytes, last offset delta %d", ErrTooLarge, l.name, len(b), delta)
+		return info, false, 0, fmt.Errorf("%w: %s: %d bytes, last offset delta %d", ErrTooLarge, l.name, len(b), delta)
 	}
 	var p *producer
 	numbered := idempotent(b)
 	if numbered {
 		var again *producerBatch
 		if p, again, err = l.producers.check(b); err != nil {
-			return info, 0, fmt.Errorf("%s: %w", l.name, err)
+			return info, false, 0, fmt.Errorf("%s: %w", l.name, err)
 		}
 		if again != nil {
-			return AppendInfo{again.last - int64(again.delta), again.last, true, again.maxTime}, 0, nil
+			return AppendInfo{
+				Base: again.last - int64(again.delta), Last: again.last, Duplicate: true, MaxTimestamp: again.maxTime,
+				Wait: again.last >= l.durable.hold.Load(), // it was answered to nobody yet
+			}, false, 0, nil
 		}
 	}
 	b.SetBaseOffset(info.Base)
@@ -179,24 +188,25 @@ func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info Appen
 	}
 	if epoch > l.epochs.latest() {
 		if err := l.epochs.assign(l.dir, epoch, info.Base); err != nil {
-			return info, 0, l.fail(err)
+			return info, false, 0, l.fail(err)
 		}
 	}
 	if err := l.prepare(b, info); err != nil {
-		return info, 0, err
+		return info, false, 0, err
 	}
 	s := l.active
 	pos := s.size.Load()
 	if took, err = l.write(s, b, pos); err != nil {
-		return info, took, l.fail(err)
+		return info, false, took, l.fail(err)
 	}
 	s.appended(pos, int64(len(b)), info.Last, b.MaxTimestamp(), l.settings.IndexIntervalBytes)
 	l.tail.add(b, info.Last+1, s, pos, ref)
 	if numbered {
 		l.producers.noteAppend(p, b)
 	}
+	due = l.noteAppend(&info, len(b))
 	l.end.Store(info.Last + 1)
-	return info, took, nil
+	return info, due, took, nil
 }
 
 func (l *Log) appendable() error {
@@ -301,7 +311,8 @@ func (l *Log) reportFailure(err error) {
 	}
 }
 
-// Configure gives the log settings of its own, from the next append on; zero fields are those of the Dir.
+// Configure gives the log settings of its own, from the next append on. Sizes that are zero are those of the Dir; the
+// rest counts as it is.
 func (l *Log) Configure(s Settings) {
 	dir := l.d.opts.settings()
 	s.SegmentBytes = min(cmp.Or(s.SegmentBytes, dir.SegmentBytes), math.MaxInt32)
@@ -311,6 +322,13 @@ func (l *Log) Configure(s Settings) {
 	l.mu.Lock()
 	l.settings = s
 	l.mu.Unlock()
+	l.durable.every.Store(int64(s.Flush.Every))
+	if s.Flush.Every > 0 {
+		l.d.timed.Store(true)
+	}
+	if s.Flush.Wait && s.Flush.Records == 1 { // what was appended before is to be as safe
+		l.beginSync(true)
+	}
 }
 
 // BeginEpoch notes that leader epoch begins at the log end, unless it or a later one has begun. It blocks for an

@@ -27,8 +27,13 @@ type Options struct {
 	// CheckpointInterval is how often the recovery points are written: log.flush.offset.checkpoint.interval.ms,
 	// 1 minute. Nothing is written when nothing changed.
 	CheckpointInterval time.Duration
-	// HighWatermark is what replication-offset-checkpoint gets for a log. Nil: its end offset. It is called from
-	// the Dir's background goroutine and from Close.
+	// RetentionInterval is how often retention looks for segments to delete: log.retention.check.interval.ms, 5
+	// minutes.
+	RetentionInterval time.Duration
+	// FlushCheckInterval is how often Flush.Every is looked at (log.flush.scheduler.interval.ms): 1 second.
+	FlushCheckInterval time.Duration
+	// HighWatermark is what replication-offset-checkpoint gets for a log, and the bound of what retention deletes.
+	// Nil: its StableEnd. It is called from the Dir's background goroutine and from Close.
 	HighWatermark func(l *Log) int64
 	// GapsAllowed tells whether a topic's offsets may have gaps, because it is or was compacted; recovery cuts the
 	// others at a gap. Nil: topics whose names begin with "__", Kafka's own, may.
@@ -43,29 +48,42 @@ type Options struct {
 	// RecoveryThreads is num.recovery.threads.per.data.dir: 2.
 	RecoveryThreads int
 
+	// Sync replaces fdatasync of a segment's file, for tests of devices that fail, or that are slow.
+	Sync func(fd int) error
+
 	Listener Listener
 	Logger   *slog.Logger // nil: slog.Default
 
 	// pwrite replaces the write of record bytes, so that tests can make it fail or count it.
-	pwrite func(fd int, b []byte, off int64) (int, error)
+	pwrite    func(fd int, b []byte, off int64) (int, error)
+	fdatasync func(fd int) error // Sync, or the system call
 	// now replaces the clock that producers expire by.
 	now func() time.Time
-	// fdatasync replaces the sync of a segment's file.
-	fdatasync func(fd int) error
+	// step is called between the steps of operations that a crash may interrupt.
+	step func(at string)
+	// clock replaces the two clocks.
+	clock func() (wall time.Time, mono time.Duration)
 	// rehearse opens .log files for reading only, and recovery shortens none (see rehearsal).
 	rehearse bool
 }
 
-// Settings are those of Options that a log may have values of its own for.
+// Settings are what a log may have values of its own for. In the first four zero stands for the Dir's.
 type Settings struct {
 	SegmentBytes       int64
 	SegmentMillis      int64
 	IndexIntervalBytes int
 	IndexMaxBytes      int
+
+	Retention Retention
+	Flush     Flush
+	// DeleteDelay is file.delete.delay.ms: how long the files of a deleted segment stay, as .deleted. Zero: not at
+	// all. Readers do not need it, their holds keep what they read.
+	DeleteDelay time.Duration
 }
 
 func (o *Options) settings() Settings {
-	return Settings{o.SegmentBytes, o.SegmentMillis, o.IndexIntervalBytes, o.IndexMaxBytes}
+	return Settings{SegmentBytes: o.SegmentBytes, SegmentMillis: o.SegmentMillis,
+		IndexIntervalBytes: o.IndexIntervalBytes, IndexMaxBytes: o.IndexMaxBytes}
 }
 
 // Listener is a set of callbacks, each of which may be nil. None is called with a lock held; all may be called
@@ -116,6 +134,12 @@ func (o Options) withDefaults() Options {
 	if o.CheckpointInterval == 0 {
 		o.CheckpointInterval = time.Minute
 	}
+	if o.FlushCheckInterval == 0 {
+		o.FlushCheckInterval = time.Second
+	}
+	if o.RetentionInterval == 0 {
+		o.RetentionInterval = 5 * time.Minute
+	}
 	if o.GapsAllowed == nil {
 		o.GapsAllowed = func(topic string) bool { return strings.HasPrefix(topic, "__") }
 	}
@@ -125,8 +149,18 @@ func (o Options) withDefaults() Options {
 	if o.now == nil {
 		o.now = time.Now
 	}
+	if o.clock == nil {
+		began := time.Now()
+		o.clock = func() (time.Time, time.Duration) {
+			now := time.Now()
+			return now, now.Sub(began)
+		}
+	}
 	if o.pwrite == nil {
 		o.pwrite = sys.Pwrite
+	}
+	if o.fdatasync == nil {
+		o.fdatasync = o.Sync
 	}
 	if o.fdatasync == nil {
 		o.fdatasync = sys.Fdatasync

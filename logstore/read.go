@@ -28,9 +28,7 @@ func (l *Log) Read(dst []span.Span, from, upper, max int64, minOne bool) (_ []sp
 	}
 	upper = min(upper, end)
 	if from >= upper {
-		if from == end {
-			l.tail.caughtUp()
-		}
+		l.tail.caughtUp()
 		return dst, 0, nil
 	}
 	dst, n, ok := l.tail.read(dst, from, upper, max, minOne)
@@ -63,6 +61,9 @@ type reader struct {
 
 func (r *reader) files(dst []span.Span) ([]span.Span, error) {
 	list := r.l.segs.Load()
+	if r.from < list.s[0].base {
+		return dst, r.l.gone(r.from) // deleted since the start was looked at
+	}
 	for i := list.find(r.from); i < len(list.s); i++ {
 		seg := list.s[i]
 		if seg.base >= r.upper {

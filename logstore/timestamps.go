@@ -24,7 +24,7 @@ func (l *Log) EarliestTimestamp() (offset, timestamp int64, found bool, err erro
 }
 
 // MaxTimestamp finds the first record that has the largest timestamp of the log (ListOffsets -3, KIP-734).
-// Records without a timestamp do not count.
+// Records without a timestamp do not count. As in Kafka those below the log start do, while their segment is there.
 func (l *Log) MaxTimestamp() (offset, timestamp int64, found bool, err error) {
 	list := l.segs.Load().s
 	best, at := batch.NoTimestamp, -1
@@ -36,7 +36,7 @@ func (l *Log) MaxTimestamp() (offset, timestamp int64, found bool, err error) {
 	if at < 0 {
 		return 0, 0, false, nil
 	}
-	return l.findTime(best, l.start.Load(), list[at:at+1])
+	return l.findTime(best, list[at].base, list[at:at+1])
 }
 
 // findTime looks for the first record at or after offset from with timestamp ts or later.
@@ -47,7 +47,11 @@ func (l *Log) findTime(ts, from int64, list []*segment) (offset, timestamp int64
 			continue
 		}
 		if !s.tryRetain() {
-			return 0, 0, false, l.gone(s.base)
+			if l.closed.Load() {
+				return 0, 0, false, l.gone(s.base)
+			}
+			from = max(from, l.start.Load()) // deleted since the list was loaded
+			continue
 		}
 		offset, timestamp, found, err = l.findTimeIn(s, ts, from, end)
 		s.Release()

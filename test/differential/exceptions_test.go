@@ -44,6 +44,7 @@ const (
 	notOpened     = "Sluice does not decompress what no rule needs to see; Kafka opens every batch and fails"
 	wholeBatches  = "Kafka fills the bytes that are left with a part of a batch, which clients throw away; Sluice gives whole ones"
 	clusterWide   = "Kafka 4 writes min.insync.replicas into the cluster's own configuration when it formats its storage (KIP-966)"
+	ownSetting    = "flush.policy, a setting of Sluice's own"
 	kraftFeatures = "the feature belongs to Kafka's own metadata quorum or to an API that is not served yet"
 )
 
@@ -68,6 +69,10 @@ func exceptions() []*exception {
 	}
 	es = append(es, &exception{api: kmsg.CreateTopics, from: 5, to: 7, path: "Topics[*].Configs[min.insync.replicas].Source",
 		sluice: "5", kafka: "3", reason: clusterWide})
+	es = append(es, &exception{api: kmsg.CreateTopics, from: 5, to: 7, path: "Topics[*].Configs", sluice: "34 elements", kafka: "33 elements",
+		reason: ownSetting})
+	es = append(es, &exception{api: kmsg.CreateTopics, from: 5, to: 7, path: "Topics[*].Configs[flush.policy].*", sluice: "*", kafka: "nothing",
+		reason: ownSetting})
 	return append(es, apiListExceptions()...)
 }
 
@@ -85,7 +90,7 @@ func produceExceptions() (es []*exception) {
 
 // notServedKeys are the APIs that a Kafka 4.3 broker lists and Sluice does not.
 var notServedKeys = []int16{
-	8, 9, 11, 12, 13, 14, 15, 16, 17, 21, 23, 24, 25, 26, 27, 28, 29, 30, 31, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45,
+	8, 9, 11, 12, 13, 14, 15, 16, 17, 23, 24, 25, 26, 27, 28, 29, 30, 31, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45,
 	46, 47, 48, 49, 50, 51, 55, 57, 61, 64, 65, 66, 68, 69, 74, 75, 76, 77, 78, 79, 80, 81, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92,
 }
 

@@ -333,7 +333,7 @@ func (w *world) run(t *testing.T) {
 
 func allCases() []testCase {
 	return slices.Concat(framingCases(), versionsCases(), metadataCases(), produceCases(), sequenceCases(), fetchCases(),
-		sessionCases(), offsetsCases(), topicCases(), clusterCases())
+		sessionCases(), offsetsCases(), deleteRecordsCases(), topicCases(), clusterCases())
 }
 
 // eventually asks again until ok, for what a broker does in its own time and announces nowhere.

@@ -1,0 +1,151 @@
+package logstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+)
+
+// DeleteBefore moves the log's start up to offset, from when on reads below it give ErrOffsetOutOfRange, and returns
+// the start; one that is there already stays. It does not block for the disk: Dir.Trim makes the new start last and
+// removes what lies below it, and the Dir does so by itself every CheckpointInterval.
+//
+// ErrOffsetOutOfRange: offset is negative, above upper, or above the log end.
+func (l *Log) DeleteBefore(offset, upper int64) (start int64, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.appendable(); err != nil {
+		return 0, err
+	}
+	start = l.start.Load()
+	if bound := min(upper, l.end.Load()); offset < 0 || offset > bound {
+		return start, fmt.Errorf("%w: %s: deletion up to %d, log has %d to %d", ErrOffsetOutOfRange, l.name, offset, start, bound)
+	}
+	if offset > start {
+		l.start.Store(offset)
+		start = offset
+	}
+	return start, nil
+}
+
+// Trim makes the starts of all logs last, in log-start-offset-checkpoint, and then takes out the segments that lie
+// wholly below them. It blocks for the checkpoint's fsync if a start moved since the last one, and for a rename per
+// file.
+//
+// The checkpoint comes first, because the renames of several files may reach the device in any order: whatever is
+// left of them after a crash lies below a start that the next load knows, and goes there.
+func (d *Dir) Trim() error {
+	d.trimMu.Lock()
+	defer d.trimMu.Unlock()
+	d.mu.Lock()
+	closed := d.closed
+	d.mu.Unlock()
+	if closed {
+		return fmt.Errorf("%w: %s", ErrClosed, d.path)
+	}
+	// Starts as they are now: one that moves later is not in the checkpoint.
+	logs := d.Logs()
+	starts := make([]int64, len(logs))
+	for i, l := range logs {
+		starts[i] = l.StartOffset()
+	}
+	d.step("starts moved")
+	if err := d.writeCheckpoint(logStartFile); err != nil {
+		return err
+	}
+	d.step("checkpoint written")
+	var errs []error
+	for i, l := range logs {
+		errs = append(errs, l.dropBelow(starts[i]))
+	}
+	return errors.Join(errs...)
+}
+
+// awaitTrim waits for a Trim that is under way.
+func (d *Dir) awaitTrim() {
+	d.trimMu.Lock()
+	defer d.trimMu.Unlock()
+}
+
+// dropBelow takes the segments that end at or below start out of the log; the active one always stays.
+//
+// flushMu is held so that no flush meets a file that has just lost its name (KAFKA-19571).
+func (l *Log) dropBelow(start int64) error {
+	if l.segs.Load().endsBelow(start) == 0 {
+		return nil
+	}
+	l.flushMu.Lock()
+	defer l.flushMu.Unlock()
+	l.mu.Lock()
+	if l.closed.Load() {
+		l.mu.Unlock()
+		return nil
+	}
+	list := l.segs.Load()
+	n := list.endsBelow(start)
+	l.segs.Store(&segList{slices.Clone(list.s[n:])})
+	delay := l.settings.DeleteDelay
+	l.mu.Unlock()
+	var errs []error
+	for _, s := range list.s[:n] {
+		if err := l.d.retire(s, delay); err != nil && !l.closed.Load() {
+			l.d.opts.Logger.Error("removing a segment failed, the next start does it", "log", l.name, "base", s.base, "err", err)
+			errs = append(errs, err)
+		}
+		s.Release()
+	}
+	return errors.Join(errs...)
+}
+
+// endsBelow is how many segments at the front lie wholly below off. The last one never counts.
+func (l *segList) endsBelow(off int64) int {
+	n := 0
+	for n+1 < len(l.s) && l.s[n+1].base <= off {
+		n++
+	}
+	return n
+}
+
+// retire takes a segment's files out of the log's directory: at once, or under names that mark them as deleted, to
+// be removed after delay. Who has a hold on the segment reads on. The .log goes first: without it the others are
+// nothing.
+func (d *Dir) retire(s *segment, delay time.Duration) error {
+	for _, suffix := range segmentSuffixes {
+		path := s.stem + suffix
+		err := error(nil)
+		if delay <= 0 {
+			err = os.Remove(path)
+		} else if err = os.Rename(path, path+deletedFileSuffix); err == nil {
+			d.doomed.add(path+deletedFileSuffix, d.now()+delay)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		d.step("removed " + suffix)
+	}
+	return nil
+}
+
+// dropBelowStart finishes what a crash interrupted: the log start is known, and segments below it are still there.
+// Nothing is synced; another crash leaves it to the next start again.
+func (x *loading) dropBelowStart() error {
+	n := (&segList{x.segs}).endsBelow(x.logStart)
+	for _, s := range x.segs[:n] {
+		if err := s.unlink(); err != nil {
+			return err
+		}
+		s.Release()
+	}
+	x.segs = x.segs[n:]
+	return nil
+}
+
+// step tells tests where an operation is, so that they can look at the files as a crash there would leave them.
+func (d *Dir) step(at string) {
+	if f := d.opts.step; f != nil {
+		f(at)
+	}
+}
