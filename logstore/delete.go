@@ -18,11 +18,14 @@ func (d *Dir) Delete(l *Log) error {
 	// The name stays taken until the directory has its new one.
 	d.logs[l.name] = nil
 	d.mu.Unlock()
+	// A flush that is under way ends first: its files are made by name, and the name may soon be another log's.
+	l.flushMu.Lock()
 	l.mu.Lock()
 	l.closed.Store(true)
 	l.mu.Unlock()
 	gone := filepath.Join(d.path, deleteDirName(l.topic, l.partition))
 	err := os.Rename(l.dir, gone)
+	l.flushMu.Unlock()
 	if err == nil {
 		err = syncDir(d.path)
 	}

@@ -49,6 +49,9 @@ func (l *Log) flushLocked(active bool) (upTo int64, err error) {
 	if failed != nil {
 		return -1, failed
 	}
+	if l.closed.Load() { // deleted, and its name may be another log's by now
+		return -1, nil
+	}
 	return l.flushFiles(active)
 }
 

@@ -230,10 +230,10 @@ func (t *producers) remove(p *producer) {
 	t.total.n.Add(-1)
 }
 
-// clear forgets all of them.
+// clear forgets all of them, and snapshots that were not written.
 func (t *producers) clear() {
 	t.total.n.Add(-int64(len(t.byID)))
-	t.byID, t.oldest, t.newest = nil, nil, nil
+	t.byID, t.oldest, t.newest, t.pending = nil, nil, nil, nil
 }
 
 // touch makes p the one with the newest append.
@@ -288,6 +288,9 @@ func (l *Log) expireProducers(now time.Time) {
 		if n++; n%expireChunk == 0 {
 			l.mu.Unlock()
 			l.mu.Lock()
+			if l.closed.Load() { // the table may be another one now
+				return
+			}
 		}
 	}
 	if len(l.producers.byID) == 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"sync"
 	"testing"
 	"time"
 
@@ -197,6 +198,26 @@ func TestProducersExpire(t *testing.T) {
 	d.expireProducers()
 	if d.Producers() != 0 || l.producers.byID != nil || l.producers.oldest != nil || l.producers.newest != nil {
 		t.Errorf("%d producers are left", d.Producers())
+	}
+}
+
+// TestExpiryAndDelete: a log that is deleted while its producers are looked at leaves the count right.
+func TestExpiryAndDelete(t *testing.T) {
+	d := openTest(t, tempDir(t), Options{ProducerExpiration: time.Second, now: func() time.Time { return time.UnixMilli(1 << 40) }})
+	for range 5 {
+		l := createTest(t, d, "t")
+		for id := range int64(4 * expireChunk) {
+			appendTest(t, l, numbered(id, 0, 0, 1, 1), nil)
+		}
+		var both sync.WaitGroup
+		both.Go(d.expireProducers)
+		if err := d.Delete(l); err != nil {
+			t.Fatal(err)
+		}
+		both.Wait()
+		if n := d.Producers(); n != 0 || l.producers.oldest != nil {
+			t.Fatalf("%d producers are left", n)
+		}
 	}
 }
 

@@ -114,6 +114,9 @@ func (t *producers) decode(b []byte) error {
 // writeSnapshots writes what is pending; the caller holds flushMu and syncs the directory. A failure costs
 // no more than time at the next start, so it is only logged.
 func (l *Log) writeSnapshots() (wrote bool) {
+	if l.closed.Load() {
+		return false
+	}
 	l.mu.Lock()
 	pending := l.producers.pending
 	l.producers.pending = nil
@@ -121,9 +124,7 @@ func (l *Log) writeSnapshots() (wrote bool) {
 	for _, s := range pending {
 		path := filepath.Join(l.dir, segmentName(s.offset)+snapshotSuffix)
 		if err := writeSnapshot(path, s.bytes); err != nil {
-			if !l.closed.Load() {
-				l.d.opts.Logger.Warn("writing a snapshot of producers failed", "log", l.name, "err", err)
-			}
+			l.d.opts.Logger.Warn("writing a snapshot of producers failed", "log", l.name, "err", err)
 			os.Remove(path)
 			continue
 		}
