@@ -91,7 +91,7 @@ func (r *recovering) lock() error {
 	path := filepath.Join(r.path, lockFile)
 	fd, err := sys.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		return nil //nolint:nilerr // nobody can have it locked, or write
+		return nil // nobody has it locked, or nobody can write
 	}
 	r.d.lockFD = fd
 	if err := sys.LockFile(fd); err != nil {
