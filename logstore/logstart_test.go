@@ -217,7 +217,7 @@ func TestReadersDuringDeletion(t *testing.T) {
 	d := openTest(t, tempDir(t), o)
 	l := createTest(t, d, "t")
 	l.Configure(Settings{SegmentBytes: 600, DeleteDelay: 1})
-	const appends = 1500
+	const appends = 600
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	for range 3 {
@@ -272,7 +272,7 @@ func TestReadersDuringDeletion(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if i%200 == 199 {
+		if i%100 == 99 {
 			d.removeDue()
 			if err := l.Flush(); err != nil {
 				t.Fatal(err)

@@ -17,6 +17,8 @@ type model struct {
 	batches [][]byte
 	bases   []int64
 	end     int64
+	start   int64
+	lasting int64 // start that a crash leaves
 }
 
 func (m *model) append(b batch.Batch) {
@@ -100,8 +102,12 @@ func (r *modelRun) run(ops int) {
 		case p < 975:
 			r.log.tail.sweep()
 			r.log.tail.sweep()
-		case p < 985:
+		case p < 980:
 			r.time()
+		case p < 984:
+			r.deleteBefore()
+		case p < 986:
+			r.retain()
 		case p < 995:
 			r.reopen(true)
 		default:
@@ -164,7 +170,10 @@ func (r *modelRun) read() {
 	}
 	max, minOne := r.rnd.Int64N(6000), r.rnd.IntN(2) == 0
 	spans, n, err := r.log.Read(nil, from, upper, max, minOne)
-	if err != nil {
+	if from < r.m.start && errors.Is(err, ErrOffsetOutOfRange) {
+		return
+	}
+	if err != nil || from < r.m.start {
 		r.Fatalf("read(%d, %d, %d, %v): %v", from, upper, max, minOne, err)
 	}
 	var want []byte
@@ -196,28 +205,62 @@ func (r *modelRun) time() {
 	if err != nil {
 		r.Fatal(err)
 	}
-	wantOff, wantAt, want := r.m.forTime(ts)
+	wantOff, wantAt, want := r.m.forTime(ts, r.m.start)
 	if off != wantOff || at != wantAt || found != want {
 		r.Fatalf("time %d: got %d %d %v, want %d %d %v", ts, off, at, found, wantOff, wantAt, want)
 	}
 }
 
-func (m *model) forTime(ts int64) (off, at int64, found bool) {
+func (m *model) forTime(ts, from int64) (off, at int64, found bool) {
 	var w batch.Walker
 	var rec batch.Record
 	for _, b := range m.batches {
 		b := batch.Batch(b)
-		if b.MaxTimestamp() < ts {
+		if b.MaxTimestamp() < ts || b.LastOffset() < from {
 			continue
 		}
 		w.Reset(b, 0)
 		for w.Next(&rec) {
-			if at := b.BaseTimestamp() + rec.TimestampDelta; at >= ts {
-				return b.BaseOffset() + int64(rec.OffsetDelta), at, true
+			off := b.BaseOffset() + int64(rec.OffsetDelta)
+			if at := b.BaseTimestamp() + rec.TimestampDelta; at >= ts && off >= from {
+				return off, at, true
 			}
 		}
 	}
 	return 0, 0, false
+}
+
+// deleteBefore moves the start up, to the middle of a batch as well, and mostly makes that last.
+func (r *modelRun) deleteBefore() {
+	to := min(r.m.start+r.rnd.Int64N(200), r.m.end)
+	if start, err := r.log.DeleteBefore(to, r.m.end); err != nil || start != to {
+		r.Fatalf("delete before %d: start %d, %v", to, start, err)
+	}
+	r.m.start = to
+	if r.rnd.IntN(4) > 0 {
+		r.trim()
+	}
+}
+
+func (r *modelRun) trim() {
+	if err := r.dir.Trim(); err != nil {
+		r.Fatal(err)
+	}
+	r.m.lasting = r.m.start
+}
+
+// retain leaves about half the bytes. Which segments those are is not the model's matter, but where the log starts
+// then is the first offset of a batch, not below where it was.
+func (r *modelRun) retain() {
+	r.log.Configure(Settings{Retention: Retention{Delete: true, Millis: -1, Bytes: r.log.Size() / 2}})
+	r.log.retain(r.m.end, 0, true)
+	start := r.log.StartOffset()
+	i := r.m.at(start)
+	if start < r.m.start || start > r.m.end || start > r.m.start && start < r.m.end && r.m.bases[i] != start {
+		r.Fatalf("retention moved the start from %d to %d", r.m.start, start)
+	}
+	r.m.start = start
+	r.trim()
 }
 
 // reopen stops cleanly, or takes a copy as a killed process leaves it.
@@ -237,6 +280,13 @@ func (r *modelRun) reopen(clean bool) {
 	logs := r.dir.Logs()
 	if len(logs) != 1 || logs[0].EndOffset() != r.m.end || logs[0].Err() != nil {
 		r.Fatalf("after reopen (clean %v): %d logs, end %d, want %d; %v", clean, len(logs), logs[0].EndOffset(), r.m.end, logs[0].Err())
+	}
+	if clean {
+		r.m.lasting = r.m.start
+	}
+	r.m.start = r.m.lasting
+	if start := logs[0].StartOffset(); start != r.m.start {
+		r.Fatalf("after reopen (clean %v): start %d, want %d", clean, start, r.m.start)
 	}
 	r.log = logs[0]
 	if r.log.LeaderEpoch() >= 0 {

@@ -1,0 +1,92 @@
+//go:build !race
+
+package logstore
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/sluice-mq/sluice/internal/sys"
+	"github.com/sluice-mq/sluice/wire/batch"
+)
+
+// BenchmarkCommit is what waiting for the device costs at the log: 64 appends of 64 KiB in flight over 6 logs, with
+// and without, and a lone append against a plain write and fdatasync. Only the ratios within one run mean anything.
+func BenchmarkCommit(b *testing.B) {
+	const size = 64 << 10
+	open := func(b *testing.B, s Settings) (d *Dir, logs []*Log) {
+		d = openTest(b, b.TempDir(), Options{TailBytes: -1})
+		for i := range 6 {
+			l := createTest(b, d, fmt.Sprint("t", i))
+			l.Configure(s)
+			logs = append(logs, l)
+		}
+		return d, logs
+	}
+	for name, s := range map[string]Settings{"os": {}, "fsync": fsyncClass()} {
+		b.Run("64 in flight/"+name, func(b *testing.B) {
+			d, logs := open(b, s)
+			b.SetBytes(size)
+			free := make(chan waiter, 64)
+			batches := map[waiter]batch.Batch{}
+			for range cap(free) {
+				w := newWaiter()
+				w <- nil
+				batches[w] = makeBatch(1, size, 1, batch.None)
+				free <- w
+			}
+			for i := range b.N {
+				w := <-free
+				<-w
+				info := appendTest(b, logs[i%len(logs)], batches[w], nil)
+				if info.Wait {
+					logs[i%len(logs)].AwaitSync(info.Last+1, w)
+				} else {
+					w <- nil
+				}
+				free <- w
+			}
+			for range cap(free) {
+				<-<-free
+			}
+			b.ReportMetric(float64(d.Commits().Syncs)/float64(b.N), "syncs/op")
+		})
+	}
+	report := func(b *testing.B, took []time.Duration) {
+		slices.Sort(took)
+		b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us")
+	}
+	b.Run("one in flight/fsync", func(b *testing.B) {
+		_, logs := open(b, fsyncClass())
+		w, m := newWaiter(), makeBatch(1, size, 1, batch.None)
+		var took []time.Duration
+		for b.Loop() {
+			began := time.Now()
+			info := appendTest(b, logs[0], m, nil)
+			logs[0].AwaitSync(info.Last+1, w)
+			<-w
+			took = append(took, time.Since(began))
+		}
+		report(b, took)
+	})
+	b.Run("one in flight/plain", func(b *testing.B) {
+		_, logs := open(b, Settings{})
+		s, m := logs[0].active, makeBatch(1, size, 1, batch.None)
+		var took []time.Duration
+		pos := int64(0)
+		for b.Loop() {
+			began := time.Now()
+			if err := sys.PwriteFull(s.fd, m, pos); err != nil {
+				b.Fatal(err)
+			}
+			if err := sys.Fdatasync(s.fd); err != nil {
+				b.Fatal(err)
+			}
+			pos += size
+			took = append(took, time.Since(began))
+		}
+		report(b, took)
+	})
+}
