@@ -96,11 +96,9 @@ func ReadIndex(path string, yield func(IndexEntry) bool) (tail int64, err error)
 	return x.w.size - int64(n*x.kind.entrySize), nil
 }
 
-// Sizes of the files of producer state: Kafka's TransactionIndex and ProducerStateManager.
+// The size of an entry in Kafka's TransactionIndex.
 const (
-	inspectTxnEntry      = 34
-	inspectSnapshotHead  = 10
-	inspectSnapshotEntry = 46
+	inspectTxnEntry = 34
 	// maxSmallFile bounds the memory for a file that is read as a whole: 1.4 million producers.
 	maxSmallFile = 64 << 20
 )
@@ -133,45 +131,13 @@ func ReadTxnIndex(path string) (list []AbortedTxn, err error) {
 	return list, nil
 }
 
-// ProducerEntry is one producer of a .snapshot file.
-type ProducerEntry struct {
-	ID               int64
-	Epoch            int16
-	LastSequence     int32
-	LastOffset       int64
-	OffsetDelta      int32
-	Timestamp        int64
-	CoordinatorEpoch int32
-	TxnFirstOffset   int64 // -1: no open transaction
-}
-
 // ReadSnapshot reads a .snapshot file of producers' state and checks it.
 func ReadSnapshot(path string) ([]ProducerEntry, error) {
 	b, err := readSmall(path)
 	if err != nil {
 		return nil, err
 	}
-	if len(b) < inspectSnapshotHead {
-		return nil, fmt.Errorf("%w: %d bytes are no snapshot", ErrCorrupt, len(b))
-	}
-	if v := binary.BigEndian.Uint16(b); v != 1 {
-		return nil, fmt.Errorf("%w: snapshot of version %d", ErrCorrupt, v)
-	}
-	if crc32.Checksum(b[6:], castagnoli) != binary.BigEndian.Uint32(b[2:]) {
-		return nil, fmt.Errorf("%w: wrong checksum", ErrCorrupt)
-	}
-	n := int64(int32(binary.BigEndian.Uint32(b[6:])))
-	if rest := b[inspectSnapshotHead:]; n*inspectSnapshotEntry != int64(len(rest)) {
-		return nil, fmt.Errorf("%w: %d producers in %d bytes", ErrCorrupt, n, len(rest))
-	}
-	list := make([]ProducerEntry, 0, n)
-	for b = b[inspectSnapshotHead:]; len(b) > 0; b = b[inspectSnapshotEntry:] {
-		i32 := func(at int) int32 { return int32(binary.BigEndian.Uint32(b[at:])) }
-		i64 := func(at int) int64 { return int64(binary.BigEndian.Uint64(b[at:])) }
-		list = append(list, ProducerEntry{ID: i64(0), Epoch: int16(binary.BigEndian.Uint16(b[8:])), LastSequence: i32(10),
-			LastOffset: i64(14), OffsetDelta: i32(22), Timestamp: i64(26), CoordinatorEpoch: i32(34), TxnFirstOffset: i64(38)})
-	}
-	return list, nil
+	return parseSnapshot(b)
 }
 
 func readSmall(path string) ([]byte, error) {

@@ -75,40 +75,58 @@ func (p *producer) appendTo(b []byte) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(p.txnFirst))
 }
 
-// decode puts what a snapshot holds into the empty table. It is all or nothing: ErrCorrupt leaves the table empty.
-func (t *producers) decode(b []byte) error {
+// ProducerEntry is one producer of a .snapshot file.
+type ProducerEntry struct {
+	ID               int64
+	Epoch            int16
+	LastSequence     int32
+	LastOffset       int64
+	OffsetDelta      int32
+	Timestamp        int64
+	CoordinatorEpoch int32
+	TxnFirstOffset   int64 // -1: no open transaction
+}
+
+// parseSnapshot checks and reads the bytes of a .snapshot file, all or nothing: ErrCorrupt.
+func parseSnapshot(b []byte) ([]ProducerEntry, error) {
 	if len(b) < snapshotHeaderSize {
-		return fmt.Errorf("%w: %d bytes", ErrCorrupt, len(b))
+		return nil, fmt.Errorf("%w: %d bytes are no snapshot", ErrCorrupt, len(b))
 	}
 	if v := binary.BigEndian.Uint16(b); v != snapshotVersion {
-		return fmt.Errorf("%w: version %d", ErrCorrupt, v)
+		return nil, fmt.Errorf("%w: snapshot of version %d", ErrCorrupt, v)
 	}
 	if crc32.Checksum(b[snapshotCRCFrom:], castagnoli) != binary.BigEndian.Uint32(b[snapshotCRCAt:]) {
-		return fmt.Errorf("%w: wrong checksum", ErrCorrupt)
+		return nil, fmt.Errorf("%w: wrong checksum", ErrCorrupt)
 	}
 	n := int64(int32(binary.BigEndian.Uint32(b[snapshotCRCFrom:])))
 	if b = b[snapshotHeaderSize:]; n*snapshotEntrySize != int64(len(b)) {
-		return fmt.Errorf("%w: %d producers in %d bytes", ErrCorrupt, n, len(b))
+		return nil, fmt.Errorf("%w: %d producers in %d bytes", ErrCorrupt, n, len(b))
 	}
+	list := make([]ProducerEntry, 0, n)
 	for ; len(b) > 0; b = b[snapshotEntrySize:] {
-		id := int64(binary.BigEndian.Uint64(b))
-		p := t.byID[id]
-		if p == nil {
-			p = t.add(id)
-		}
-		p.epoch = int16(binary.BigEndian.Uint16(b[8:]))
-		last := producerBatch{
-			lastSeq: int32(binary.BigEndian.Uint32(b[10:])), last: int64(binary.BigEndian.Uint64(b[14:])),
-			delta: int32(binary.BigEndian.Uint32(b[22:])), maxTime: int64(binary.BigEndian.Uint64(b[26:])),
-		}
-		if last.last >= 0 {
-			p.push(last)
-		}
-		p.lastTime = last.maxTime
-		p.coordinator = int32(binary.BigEndian.Uint32(b[34:]))
-		p.txnFirst = max(int64(binary.BigEndian.Uint64(b[38:])), noOffset)
+		i32 := func(at int) int32 { return int32(binary.BigEndian.Uint32(b[at:])) }
+		i64 := func(at int) int64 { return int64(binary.BigEndian.Uint64(b[at:])) }
+		list = append(list, ProducerEntry{ID: i64(0), Epoch: int16(binary.BigEndian.Uint16(b[8:])), LastSequence: i32(10),
+			LastOffset: i64(14), OffsetDelta: i32(22), Timestamp: i64(26), CoordinatorEpoch: i32(34), TxnFirstOffset: i64(38)})
 	}
-	return nil
+	return list, nil
+}
+
+// decode puts what a snapshot holds into the empty table; with ErrCorrupt that stays empty.
+func (t *producers) decode(b []byte) error {
+	list, err := parseSnapshot(b)
+	for _, e := range list {
+		p := t.byID[e.ID]
+		if p == nil {
+			p = t.add(e.ID)
+		}
+		p.epoch, p.lastTime, p.coordinator = e.Epoch, e.Timestamp, e.CoordinatorEpoch
+		if e.LastOffset >= 0 {
+			p.push(producerBatch{lastSeq: e.LastSequence, last: e.LastOffset, delta: e.OffsetDelta, maxTime: e.Timestamp})
+		}
+		p.txnFirst = max(e.TxnFirstOffset, noOffset)
+	}
+	return err
 }
 
 // writeSnapshots writes what is pending; the caller holds flushMu and syncs the directory. A failure costs
