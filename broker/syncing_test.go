@@ -3,6 +3,7 @@ package broker
 import (
 	"log/slog"
 	"net"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -19,6 +20,7 @@ type device struct {
 	entered chan struct{} // one token for the first sync that is held
 	fail    atomic.Bool
 	calls   atomic.Int64
+	takes   time.Duration
 }
 
 func newDevice() *device { return &device{hold: make(chan struct{}), entered: make(chan struct{}, 1)} }
@@ -30,6 +32,9 @@ func (d *device) sync(int) error {
 	default:
 	}
 	<-d.hold
+	for began := time.Now(); time.Since(began) < d.takes; {
+		runtime.Gosched()
+	}
 	if d.fail.Load() {
 		return syscall.EIO
 	}
@@ -96,6 +101,9 @@ func TestAnswersWaitForTheDisk(t *testing.T) {
 	other.flush()
 	if p := other.fetched(); p.HighWatermark != 0 || p.Error != wire.None {
 		t.Errorf("before the sync: high watermark %d, %v", p.HighWatermark, p.Error)
+	}
+	for b.Stats().MessagesIn < inFlight+3 { // all are appended and none is answered
+		<-time.After(time.Millisecond)
 	}
 	close(d.hold)
 	for i := range int64(inFlight + 1) {
