@@ -109,11 +109,15 @@ func (l *segList) endsBelow(off int64) int {
 	return n
 }
 
+// retiredSuffixes are the files that go with a segment: its own, and the snapshot of producers at its base, which a
+// later one has made useless.
+var retiredSuffixes = append(segmentSuffixes[:], snapshotSuffix)
+
 // retire takes a segment's files out of the log's directory: at once, or under names that mark them as deleted, to
 // be removed after delay. Who has a hold on the segment reads on. The .log goes first: without it the others are
 // nothing.
 func (d *Dir) retire(s *segment, delay time.Duration) error {
-	for _, suffix := range segmentSuffixes {
+	for _, suffix := range retiredSuffixes {
 		path := s.stem + suffix
 		err := error(nil)
 		if delay <= 0 {
