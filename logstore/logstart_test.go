@@ -166,7 +166,7 @@ func TestDeleteDelay(t *testing.T) {
 		return len(names)
 	}
 	d.removeDue()
-	if n := deleted(); n != 6 || l.Segments() != 1 {
+	if n := deleted(); n != 7 || l.Segments() != 1 { // two segments of three files, and a snapshot
 		t.Errorf("%d deleted files, %d segments", n, l.Segments())
 	}
 	c.pass(1000)
