@@ -48,11 +48,14 @@ func measureOne(ctx context.Context, s system, dir string, o options) (f []float
 			return nil, err
 		}
 		d := driver{addr: addr, topic: topic, o: o, body: makeBatch(size, o.batch)}
-		if err := d.each(d.produce, o.bytes/16); err != nil { // warm-up
+		if err := d.each(d.produce, o.warmup); err != nil {
 			return nil, err
 		}
 		p, err := timed(pid, o.bytes, func() error { return d.each(d.produce, o.bytes) })
 		if err != nil {
+			return nil, err
+		}
+		if err := d.each(d.fetch, o.warmup); err != nil {
 			return nil, err
 		}
 		g, err := timed(pid, o.bytes, func() error { return d.each(d.fetch, o.bytes) })

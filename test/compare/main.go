@@ -36,6 +36,7 @@ var measures = []measure{
 
 type options struct {
 	bytes       int64
+	warmup      int64
 	connections int
 	inFlight    int
 	partitions  int32
@@ -49,6 +50,7 @@ func main() {
 	out := flag.String("json", "", "also write all figures to this file")
 	o := options{}
 	flag.Int64Var(&o.bytes, "bytes", 1<<30, "bytes of record batches for each produce and fetch figure")
+	flag.Int64Var(&o.warmup, "warmup", 1<<30, "bytes that are moved before each figure and not counted")
 	flag.IntVar(&o.connections, "connections", 2, "connections of the driver")
 	flag.IntVar(&o.inFlight, "in-flight", 5, "requests under way on each connection")
 	flag.IntVar(&o.batch, "batch", 64<<10, "bytes of a batch")
