@@ -57,7 +57,7 @@ clients: build ## real clients and tools, the comparison with Kafka, kafka-dump-
 	SLUICE_BIN=$(CURDIR)/bin/sluice test/clients/run.sh
 
 bench-kafka: build ## benchmark against Kafka 4.3 on this machine
-	test/peers/install.sh java
+	test/peers/install.sh java mvn
 	$(GO) run ./test/compare -sluice bin/sluice -kafka test/peers/kafka.sh
 
 ci: lint test test-cost clients ## all that must pass
