@@ -25,7 +25,7 @@ var compatNotes = map[wire.Key]string{
 	wire.KeyDeleteRecords:   "on disk before the answer; segments that lie wholly below go at once",
 	wire.KeyFindCoordinator: "always COORDINATOR_NOT_AVAILABLE: no groups and transactions yet",
 	wire.KeyInitProducerId:  "ids for idempotent producers; transactional ids get COORDINATOR_NOT_AVAILABLE",
-	wire.KeyDescribeConfigs: "topics and this broker; nothing can be altered yet",
+	wire.KeyDescribeConfigs: "topics and this broker; nothing can be altered yet; not compared field by field yet",
 	wire.KeyMetadata:        "with auto-creation",
 }
 
