@@ -21,25 +21,31 @@ var errCheckpoint = errors.New("malformed checkpoint file")
 // temporary sibling, fsync, rename, fsync of the directory.
 func WriteFileAtomic(path string, content []byte) error {
 	tmp := path + tmpSuffix
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
+	err := writeSynced(tmp, content)
 	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(tmp, path)
+		err = sys.Rename(tmp, path)
 	}
 	if err != nil {
-		os.Remove(tmp)
+		_ = sys.Remove(tmp) // the first error is what counts
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// writeSynced makes path a file of that content, on the device but for its name.
+func writeSynced(path string, content []byte) error {
+	fd, err := sys.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer sys.CloseFile(fd)
+	if err := sys.PwriteFull(fd, content, 0); err != nil {
+		return &os.PathError{Op: "write", Path: path, Err: err}
+	}
+	if err := sys.Fdatasync(fd); err != nil {
+		return &os.PathError{Op: "fdatasync", Path: path, Err: err}
+	}
+	return nil
 }
 
 func syncDir(dir string) error {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -125,7 +124,7 @@ func (d *Dir) forget(log string) error {
 // takeCleanShutdown tells whether the directory was stopped cleanly, and removes the mark for good: a crash while
 // loading is an unclean stop (KAFKA-10471).
 func takeCleanShutdown(dir string) (bool, error) {
-	err := os.Remove(filepath.Join(dir, cleanShutdownFile))
+	err := sys.Remove(filepath.Join(dir, cleanShutdownFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil

@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
+
+	"github.com/sluice-mq/sluice/internal/sys"
 )
 
 // Create makes a new, empty log. It blocks for several fsyncs, after which the log survives a crash; a crash
@@ -62,7 +63,7 @@ func (d *Dir) create(name, topic string, partition int32, topicID [16]byte) (*Lo
 	if err := d.forget(name); err != nil {
 		return nil, err
 	}
-	if err := os.Mkdir(l.dir, 0o755); err != nil {
+	if err := sys.Mkdir(l.dir, 0o755); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("%w: %s", ErrExists, l.dir)
 		}

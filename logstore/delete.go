@@ -2,8 +2,9 @@ package logstore
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
+
+	"github.com/sluice-mq/sluice/internal/sys"
 )
 
 // Delete removes l from the directory. It blocks for the rename and its fsync; the files are removed in the
@@ -24,7 +25,7 @@ func (d *Dir) Delete(l *Log) error {
 	l.closed.Store(true)
 	l.mu.Unlock()
 	gone := filepath.Join(d.path, deleteDirName(l.topic, l.partition))
-	err := os.Rename(l.dir, gone)
+	err := sys.Rename(l.dir, gone)
 	l.flushMu.Unlock()
 	if err == nil {
 		err = syncDir(d.path)

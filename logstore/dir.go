@@ -156,7 +156,7 @@ func (d *Dir) sweepTails() {
 }
 
 func (d *Dir) removeAll(path string) {
-	if err := os.RemoveAll(path); err != nil {
+	if err := sys.RemoveAll(path); err != nil {
 		d.opts.Logger.Error("removing a deleted log failed", "path", path, "err", err)
 	}
 }

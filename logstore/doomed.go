@@ -3,9 +3,10 @@ package logstore
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"sync"
 	"time"
+
+	"github.com/sluice-mq/sluice/internal/sys"
 )
 
 // doomed are files that are out of their logs and wait to be removed (file.delete.delay.ms): a path and a time for
@@ -45,7 +46,7 @@ func (d *Dir) removeDue() {
 	x.files = kept
 	x.mu.Unlock()
 	for _, path := range due {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := sys.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			d.opts.Logger.Error("removing a deleted segment failed, the next start does it", "path", path, "err", err)
 		}
 	}

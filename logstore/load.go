@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/sluice-mq/sluice/internal/sys"
 )
 
 // load finds the logs of the directory and opens them, several at once. stale are the directories of deleted
@@ -113,7 +115,7 @@ func (x *loading) load() (there bool, err error) {
 	}
 	if !found && len(bases) == 0 {
 		l.d.opts.Logger.Warn("removing a partition whose creation was cut short", "path", l.dir)
-		return false, os.RemoveAll(l.dir)
+		return false, sys.RemoveAll(l.dir)
 	}
 	defer func() {
 		if err != nil {
@@ -197,7 +199,7 @@ func (x *loading) listFiles() (bases []int64, err error) {
 		path := filepath.Join(x.l.dir, name)
 		switch filepath.Ext(name) {
 		case deletedFileSuffix, cleanedFileSuffix, tmpSuffix:
-			if err := os.Remove(path); err != nil {
+			if err := sys.Remove(path); err != nil {
 				return nil, err
 			}
 			continue
@@ -218,7 +220,7 @@ func (x *loading) listFiles() (bases []int64, err error) {
 	for base, paths := range indexed {
 		if _, ok := slices.BinarySearch(bases, base); !ok {
 			for _, path := range paths {
-				if err := os.Remove(path); err != nil {
+				if err := sys.Remove(path); err != nil {
 					return nil, err
 				}
 			}
@@ -250,7 +252,7 @@ var segmentSuffixes = [...]string{logSuffix, indexSuffix, timeIndexSuffix, txnIn
 // unlink removes the segment's files; a snapshot of producers at its base stays.
 func (s *segment) unlink() error {
 	for _, suffix := range segmentSuffixes {
-		if err := os.Remove(s.stem + suffix); err != nil && !os.IsNotExist(err) {
+		if err := sys.Remove(s.stem + suffix); err != nil && !os.IsNotExist(err) {
 			return err
 		}
 	}

@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"time"
+
+	"github.com/sluice-mq/sluice/internal/sys"
 )
 
 // DeleteBefore moves the log's start up to offset, from when on reads below it give ErrOffsetOutOfRange, and returns
@@ -121,8 +122,8 @@ func (d *Dir) retire(s *segment, delay time.Duration) error {
 		path := s.stem + suffix
 		err := error(nil)
 		if delay <= 0 {
-			err = os.Remove(path)
-		} else if err = os.Rename(path, path+deletedFileSuffix); err == nil {
+			err = sys.Remove(path)
+		} else if err = sys.Rename(path, path+deletedFileSuffix); err == nil {
 			d.doomed.add(path+deletedFileSuffix, d.now()+delay)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {

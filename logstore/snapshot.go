@@ -143,7 +143,7 @@ func (l *Log) writeSnapshots() (wrote bool) {
 		path := filepath.Join(l.dir, segmentName(s.offset)+snapshotSuffix)
 		if err := writeSnapshot(path, s.bytes); err != nil {
 			l.d.opts.Logger.Warn("writing a snapshot of producers failed", "log", l.name, "err", err)
-			os.Remove(path)
+			sys.Remove(path)
 			continue
 		}
 		wrote = true
@@ -186,7 +186,7 @@ func (x *loading) loadProducers(end int64) error {
 			return err
 		case !keep:
 			removed = true
-			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := sys.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 		case from == noOffset:
