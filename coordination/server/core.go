@@ -24,8 +24,8 @@ type Core struct {
 
 	peers   map[*Peer]struct{}
 	touched []*Peer
-	log     []byte
-	records int
+	log     []byte // transactions not taken yet
+	txns    int
 	events  []event // scratch
 	undone  []undo  // scratch
 
@@ -205,8 +205,8 @@ func (c *Core) commit(x *txn) {
 // committed is the rest of a commit, when the tree has changed and c.events is filled.
 func (c *Core) committed(x *txn) {
 	c.tree.zxid = x.zxid
-	c.log = appendRecord(c.log, x)
-	c.records++
+	c.log = x.append(c.log)
+	c.txns++
 	for i := range c.events {
 		c.watches.tell(&c.events[i], x.zxid)
 		c.events[i] = event{}
@@ -290,9 +290,9 @@ func (n *node) over(wallMillis int64) bool {
 	}
 }
 
-// Take returns what has gathered since the last call: log records, how many, and outputs. The slices are the
-// caller's.
-func (c *Core) Take() (log []byte, records int, out []Output) {
+// Take returns what has gathered since the last call: transactions for the log, how many, and outputs. The slices are
+// the caller's.
+func (c *Core) Take() (log []byte, txns int, out []Output) {
 	for _, p := range c.touched {
 		p.touched = false
 		if !p.gone {
@@ -302,9 +302,9 @@ func (c *Core) Take() (log []byte, records int, out []Output) {
 	}
 	clear(c.touched)
 	c.touched = c.touched[:0]
-	log, records = c.log, c.records
-	c.log, c.records = nil, 0
-	return log, records, out
+	log, txns = c.log, c.txns
+	c.log, c.txns = nil, 0
+	return log, txns, out
 }
 
 // touch has p's output taken.

@@ -5,51 +5,65 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+
+	"github.com/sluice-mq/sluice/coordination/zk"
 )
 
-// A record is a transaction in the log:
+// A record is what was brought to the device at once: the transactions of one group commit.
 //
 //	 0        4        8
-//	+--------+--------+---- - -
-//	| length | CRC-   | transaction (txn.append)
+//	+--------+--------+---- - - ---- - -
+//	| length | CRC-   | transaction, transaction, …
 //	| uint32 | 32C    |
-//	+--------+--------+---- - -
-//	          of the transaction; length counts its bytes
+//	+--------+--------+---- - - ---- - -
+//	          of the transactions; length counts their bytes
+//
+// The next record is written when the one before is on the device. So only the last one of a log can be torn.
 const recordHeader = 8
 
-// maxRecord bounds what a length can make us read: the largest packet, with a path and an ACL for each change.
+// maxRecord bounds a record. The server commits at least that often; see maxCommit.
 const maxRecord = 64 << 20
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func appendRecord(dst []byte, x *txn) []byte {
-	start := len(dst)
-	dst = append(dst, make([]byte, recordHeader)...)
-	dst = x.append(dst)
-	body := dst[start+recordHeader:]
-	binary.BigEndian.PutUint32(dst[start:], uint32(len(body)))
-	binary.BigEndian.PutUint32(dst[start+4:], crc32.Checksum(body, castagnoli))
-	return dst
+// beginRecord appends room for the header; finishRecord fills it in, for a record that is all of b.
+func beginRecord(dst []byte) []byte { return append(dst, make([]byte, recordHeader)...) }
+
+func finishRecord(b []byte) {
+	binary.BigEndian.PutUint32(b, uint32(len(b)-recordHeader))
+	binary.BigEndian.PutUint32(b[4:], crc32.Checksum(b[recordHeader:], castagnoli))
 }
 
-// errTorn says that the bytes end within a record, or that the last one is not what was written: what a crash leaves.
-var errTorn = errors.New("torn record")
+// errTorn says that no whole record is there.
+var errTorn = errors.New("no whole record")
 
-// firstRecord reads the record that b begins with. errTorn: it is not whole. Any other error is damage.
-func firstRecord(b []byte) (x *txn, rest []byte, err error) {
+// recordBody returns the transactions of the record that b begins with, and its size. errTorn: it is not whole.
+func recordBody(b []byte) (body []byte, size int, err error) {
 	if len(b) < recordHeader {
-		return nil, nil, errTorn
+		return nil, 0, errTorn
 	}
 	n := binary.BigEndian.Uint32(b)
 	if n == 0 || n > maxRecord || int(n) > len(b)-recordHeader {
-		return nil, nil, errTorn
+		return nil, 0, errTorn
 	}
-	body := b[recordHeader : recordHeader+int(n)]
+	size = recordHeader + int(n)
+	body = b[recordHeader:size]
 	if crc32.Checksum(body, castagnoli) != binary.BigEndian.Uint32(b[4:]) {
-		return nil, nil, errTorn
+		return nil, 0, errTorn
 	}
-	if x, err = decodeTxn(body); err != nil {
-		return nil, nil, fmt.Errorf("record with a right checksum: %w", err)
+	return body, size, nil
+}
+
+// eachTxn calls f with each transaction of a record.
+func eachTxn(body []byte, f func(*txn) error) error {
+	for d := zk.NewDecoder(body); len(d.Left()) > 0; {
+		var x txn
+		if err := x.decode(d); err != nil {
+			return fmt.Errorf("a record with a right checksum: %w", err)
+		}
+		if err := f(&x); err != nil {
+			return err
+		}
 	}
-	return x, b[recordHeader+int(n):], nil
+	return nil
 }

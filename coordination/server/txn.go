@@ -93,24 +93,20 @@ func (c *change) append(dst []byte) []byte {
 // minChange is the size of the smallest change, which bounds what a count can make us allocate.
 const minChange = 4
 
-// decodeTxn reads one transaction, which has to fill b.
-func decodeTxn(b []byte) (*txn, error) {
-	d := zk.NewDecoder(b)
-	x := &txn{zxid: d.Long(), millis: d.Long()}
+// decode reads one transaction.
+func (x *txn) decode(d *zk.Decoder) error {
+	x.zxid, x.millis = d.Long(), d.Long()
 	n := d.Int()
 	if n < 0 || int(n) > len(d.Left())/minChange {
-		return nil, fmt.Errorf("transaction %#x announces %d changes in %d bytes", x.zxid, n, len(b))
+		return fmt.Errorf("transaction %#x announces %d changes in %d bytes", x.zxid, n, len(d.Left()))
 	}
 	x.changes = make([]change, n)
 	for i := range x.changes {
 		if err := x.changes[i].decode(d); err != nil {
-			return nil, fmt.Errorf("transaction %#x: %w", x.zxid, err)
+			return fmt.Errorf("transaction %#x: %w", x.zxid, err)
 		}
 	}
-	if d.Err() != nil || len(d.Left()) > 0 {
-		return nil, fmt.Errorf("transaction %#x: not of the right length", x.zxid)
-	}
-	return x, nil
+	return d.Err()
 }
 
 func (c *change) decode(d *zk.Decoder) error {
