@@ -15,6 +15,7 @@ func registered() []api {
 		initProducerIDAPI(),
 		describeConfigsAPI(),
 		alterConfigsAPI(),
+		describeLogDirsAPI(),
 		incrementalAlterConfigsAPI(),
 		describeClusterAPI(),
 	}
