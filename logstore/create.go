@@ -112,5 +112,6 @@ func (l *Log) publish(segments []*segment, start, end int64) {
 	l.end.Store(end)
 	l.durable.init(l.RecoveryPoint(), end)
 	l.durable.at.Store(int64(l.d.now()))
+	l.unstable.first.Store(l.producers.firstOpen())
 	l.tail.reset(l.active, end)
 }

@@ -197,6 +197,9 @@ func (l *Log) settle(upTo int64) {
 	default:
 		x.hold.Store(upTo)
 	}
+	if len(l.unstable.ended) > 0 {
+		l.settleTxns()
+	}
 	l.mu.Unlock()
 	if f := x.onStable.Load(); held && f != nil {
 		(*f)()

@@ -96,7 +96,9 @@ type loading struct {
 	full          bool // check from the first segment on
 
 	segs        []*segment
-	snapshots   []int64 // offsets of the snapshot files
+	snapshots   []int64        // offsets of the snapshot files
+	txnFiles    map[int64]bool // bases of the segments that have a .txnindex
+	markersFrom int64          // base of the first segment that was walked and has control batches; math.MaxInt64: none
 	epochs      []epochStart
 	epochsKnown bool // leader-epoch-checkpoint was there and whole
 }
@@ -153,10 +155,9 @@ func (x *loading) load() (there bool, err error) {
 		}
 		end = x.logStart
 	}
-	if failed == nil { // else nothing is appended any more, and nothing removed
-		if err := x.loadProducers(end); err != nil {
-			return false, err
-		}
+	// If it failed nothing is appended any more and nothing removed, but readers have to know of transactions.
+	if err := x.loadProducers(end, failed != nil); err != nil {
+		return false, err
 	}
 	x.publish(end, failed)
 	return true, nil
@@ -194,6 +195,7 @@ func (x *loading) listFiles() (bases []int64, err error) {
 		return nil, err
 	}
 	indexed := map[int64][]string{}
+	x.txnFiles = map[int64]bool{}
 	for _, e := range entries {
 		name := e.Name()
 		path := filepath.Join(x.l.dir, name)
@@ -214,6 +216,9 @@ func (x *loading) listFiles() (bases []int64, err error) {
 			bases = append(bases, base)
 		case suffix == indexSuffix, suffix == timeIndexSuffix, suffix == txnIndexSuffix:
 			indexed[base] = append(indexed[base], path)
+			if suffix == txnIndexSuffix {
+				x.txnFiles[base] = true
+			}
 		}
 	}
 	slices.Sort(bases)

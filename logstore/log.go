@@ -56,6 +56,7 @@ type Log struct {
 	failed    error
 	settings  Settings
 	producers producers
+	unstable  unstable
 }
 
 // AppendInfo says which offsets a batch got. With Wait it must not be acknowledged before AwaitSync says that it is on
@@ -168,8 +169,10 @@ func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info Appen
 		return info, false, 0, fmt.Errorf("%w: %s: %d bytes, last offset delta %d", ErrTooLarge, l.name, len(b), delta)
 	}
 	var p *producer
+	var m marker
 	numbered := idempotent(b)
 	if numbered {
+		m = markerOf(b)
 		var again *producerBatch
 		if p, again, err = l.producers.check(b); err != nil {
 			return info, false, 0, fmt.Errorf("%s: %w", l.name, err)
@@ -195,16 +198,24 @@ func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info Appen
 		return info, false, 0, err
 	}
 	s := l.active
+	if a, ok := l.producers.abortion(p, m, info.Base); ok {
+		if err := s.addAborted(a); err != nil {
+			return info, false, 0, l.fail(err)
+		}
+	}
 	pos := s.size.Load()
 	if took, err = l.write(s, b, pos); err != nil {
 		return info, false, took, l.fail(err)
 	}
 	s.appended(pos, int64(len(b)), info.Last, b.MaxTimestamp(), l.settings.IndexIntervalBytes)
 	l.tail.add(b, info.Last+1, s, pos, ref)
+	var began bool
+	var done txnRange
 	if numbered {
-		l.producers.noteAppend(p, b)
+		began, done = l.producers.appended(p, b, m)
 	}
 	due = l.noteAppend(&info, len(b))
+	l.noteTxn(began, done)
 	l.end.Store(info.Last + 1)
 	return info, due, took, nil
 }

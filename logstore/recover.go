@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"os"
 	"time"
 
@@ -35,6 +36,7 @@ func (x *loading) recover() (end int64, failed, err error) {
 		first = (&segList{x.segs}).find(x.recoveryPoint)
 	}
 	began := time.Now()
+	x.markersFrom = math.MaxInt64
 	w := walk{x: x, epoch: -1, r: Recovery{CutAt: -1, From: x.segs[min(first, len(x.segs)-1)].base}}
 	w.next = x.segs[0].base
 	for i := 0; i < len(x.segs); i++ {
@@ -96,6 +98,15 @@ func (x *loading) trust(i int, w *walk) (ok bool, err error) {
 	s.lastIndexed = offset.val
 	if time.key >= 0 {
 		s.maxTime, s.maxTimeOff = time.key, s.base+time.val
+	}
+	if x.txnFiles[s.base] {
+		next := int64(-1)
+		if !last {
+			next = x.segs[i+1].base
+		}
+		if ok, err := s.loadTxns(next); err != nil || !ok {
+			return false, err
+		}
 	}
 	if !last {
 		// Where it ends is where the next begins, and nobody has to know its first timestamp.
@@ -277,6 +288,9 @@ func (w *walk) accept(s *segment, h head, epoch int32) error {
 	if epoch > w.epoch && !w.x.epochsKnown {
 		w.x.epochs = append(w.x.epochs, epochStart{epoch, h.base})
 	}
+	if h.control {
+		w.x.markersFrom = min(w.x.markersFrom, s.base)
+	}
 	w.epoch = epoch
 	w.next = h.last + 1
 	w.r.Batches++
@@ -291,6 +305,8 @@ func (s *segment) reset() {
 	s.size.Store(0)
 	s.lastIndexed, s.firstTime, s.rebuilt = 0, noTime, true
 	s.maxTime, s.maxTimeOff = batch.NoTimestamp, s.base
+	s.txns.Store(0)
+	s.txnsSynced = 0
 }
 
 // cut ends the log where the walk stopped: in segment torn (nil: after a whole one), keeping keep segments. The
