@@ -106,6 +106,7 @@ type logJSON struct {
 	RecoveryPoint int64  `json:"recovery_point"`
 	HighWatermark int64  `json:"high_watermark"`
 	Compacted     bool   `json:"compacted"`
+	Lossy         string `json:"lossy,omitempty"` // what of it is lost
 	Error         string `json:"error,omitempty"`
 }
 
@@ -147,7 +148,7 @@ func newLogDirJSON(d logstore.DirInfo) logDirJSON {
 			id = idText(p.TopicID)
 		}
 		j.Partitions = append(j.Partitions, logJSON{p.Topic, p.Partition, id, p.Start, p.End, p.Segments, p.Bytes,
-			p.FirstTime, p.LastTime, p.RecoveryPoint, p.HighWatermark, p.Compacted, p.Err})
+			p.FirstTime, p.LastTime, p.RecoveryPoint, p.HighWatermark, p.Compacted, p.Lossy, p.Err})
 	}
 	return j
 }
@@ -171,7 +172,7 @@ func writeLogDirs(w io.Writer, format string, dirs []logDirJSON) error {
 		{name: "dir", wide: true}, {name: "topic"}, {name: "partition", right: true}, {name: "start_offset", right: true},
 		{name: "end_offset", right: true}, {name: "segments", right: true}, {name: "bytes", right: true}, {name: "first_timestamp"},
 		{name: "last_timestamp"}, {name: "recovery_point", right: true}, {name: "high_watermark", right: true},
-		{name: "compacted", wide: true}, {name: "topic_id", wide: true}, {name: "error"},
+		{name: "compacted", wide: true}, {name: "topic_id", wide: true}, {name: "lossy"}, {name: "error"},
 	}}
 	number, when := func(n int64) string { return fmt.Sprint(n) }, func(ms int64) string { return fmt.Sprint(ms) }
 	if people {
@@ -185,7 +186,7 @@ func writeLogDirs(w io.Writer, format string, dirs []logDirJSON) error {
 		}
 		for _, p := range d.Partitions {
 			t.add(d.Path, p.Topic, p.Partition, number(p.StartOffset), number(p.EndOffset), p.Segments, p.Bytes, when(p.FirstTime),
-				when(p.LastTime), number(p.RecoveryPoint), number(p.HighWatermark), p.Compacted, p.TopicID, p.Error)
+				when(p.LastTime), number(p.RecoveryPoint), number(p.HighWatermark), p.Compacted, p.TopicID, p.Lossy, p.Error)
 		}
 		if people && len(t.rows) > 0 {
 			if err := t.write(w, format); err != nil {
