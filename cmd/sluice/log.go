@@ -172,7 +172,7 @@ func writeLogDirs(w io.Writer, format string, dirs []logDirJSON) error {
 		{name: "dir", wide: true}, {name: "topic"}, {name: "partition", right: true}, {name: "start_offset", right: true},
 		{name: "end_offset", right: true}, {name: "segments", right: true}, {name: "bytes", right: true}, {name: "first_timestamp"},
 		{name: "last_timestamp"}, {name: "recovery_point", right: true}, {name: "high_watermark", right: true},
-		{name: "compacted", wide: true}, {name: "topic_id", wide: true}, {name: "lossy"}, {name: "error"},
+		{name: "compacted", wide: true}, {name: "topic_id", wide: true}, {name: "error"},
 	}}
 	number, when := func(n int64) string { return fmt.Sprint(n) }, func(ms int64) string { return fmt.Sprint(ms) }
 	if people {
@@ -186,7 +186,7 @@ func writeLogDirs(w io.Writer, format string, dirs []logDirJSON) error {
 		}
 		for _, p := range d.Partitions {
 			t.add(d.Path, p.Topic, p.Partition, number(p.StartOffset), number(p.EndOffset), p.Segments, p.Bytes, when(p.FirstTime),
-				when(p.LastTime), number(p.RecoveryPoint), number(p.HighWatermark), p.Compacted, p.TopicID, p.Lossy, p.Error)
+				when(p.LastTime), number(p.RecoveryPoint), number(p.HighWatermark), p.Compacted, p.TopicID, p.problem())
 		}
 		if people && len(t.rows) > 0 {
 			if err := t.write(w, format); err != nil {
@@ -199,6 +199,14 @@ func writeLogDirs(w io.Writer, format string, dirs []logDirJSON) error {
 		return nil
 	}
 	return t.write(w, format)
+}
+
+// problem is what is wrong with the log, in one column.
+func (p *logJSON) problem() string {
+	if p.Lossy != "" && p.Error == "" {
+		return "lossy: " + p.Lossy
+	}
+	return p.Error
 }
 
 // writeHead writes what is to be said of the directory itself.
