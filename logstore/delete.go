@@ -35,7 +35,7 @@ func (d *Dir) Delete(l *Log) error {
 	delete(d.logs, l.name)
 	d.mu.Unlock()
 	d.flusher.addRemoval(gone)
-	return err
+	return d.suffer(err)
 }
 
 // release gives up the log's holds on its segments and on memory.

@@ -14,7 +14,7 @@ import (
 //
 // Nothing at or above upper is returned, nor above the log end. from equal to the end, or to upper, gives no spans
 // and no error. ErrOffsetOutOfRange: from is below the start or above the end of the log. ErrCorrupt: a batch
-// header on the way is damaged.
+// header on the way is damaged. ErrLossy: from is among the records that are known to be lost.
 //
 // Read takes no lock that an appender holds over a system call, and allocates nothing but what dst needs to grow.
 // It may block on the disk where headers or an index have to be read.
@@ -30,6 +30,11 @@ func (l *Log) ReadNext(dst []span.Span, from, upper, max int64, minOne bool) (_ 
 		return dst, 0, from, fmt.Errorf("%w: %s", ErrClosed, l.name)
 	}
 	end := l.end.Load()
+	if x := l.lossy.Load(); x != nil {
+		if upper, err = x.readable(l, from, upper); err != nil {
+			return dst, 0, err
+		}
+	}
 	if from < l.start.Load() || from > end {
 		return dst, 0, from, fmt.Errorf("%w: %d, log has %d to %d", ErrOffsetOutOfRange, from, l.start.Load(), end)
 	}

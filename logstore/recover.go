@@ -295,6 +295,7 @@ func (w *walk) accept(s *segment, h head, epoch int32) error {
 	w.next = h.last + 1
 	w.r.Batches++
 	w.r.Bytes += h.size
+	w.x.l.d.opts.Progress.read(w.x, h.size)
 	return nil
 }
 
@@ -357,8 +358,9 @@ func (x *loading) quarantine(n int, at int64, w *walk) (failed, err error) {
 		s.Release()
 	}
 	x.segs = x.segs[:n]
-	failed = fmt.Errorf("%w: %s: %w below the recovery point %d, log ends at %d for now: %s",
-		ErrFailed, x.l.name, ErrCorrupt, x.recoveryPoint, at, w.r.Why)
+	failed = fmt.Errorf("%w: %s: %w (%w) below the recovery point %d, log ends at %d for now: %s",
+		ErrFailed, x.l.name, ErrLossy, ErrCorrupt, x.recoveryPoint, at, w.r.Why)
+	x.damage = &Damage{At: at, UpTo: toTheEnd, Why: w.r.Why}
 	w.next = at
 	return failed, nil
 }

@@ -135,10 +135,10 @@ func (t *producers) decode(b []byte) error {
 }
 
 // writeSnapshots writes what is pending; the caller holds flushMu and syncs the directory. A failure costs
-// no more than time at the next start, so it is only logged.
-func (l *Log) writeSnapshots() (wrote bool) {
+// no more than time at the next start, so it is only logged, unless it says that the device is broken.
+func (l *Log) writeSnapshots() (wrote bool, err error) {
 	if l.closed.Load() {
-		return false
+		return false, nil
 	}
 	l.mu.Lock()
 	pending := l.producers.pending
@@ -149,11 +149,14 @@ func (l *Log) writeSnapshots() (wrote bool) {
 		if err := writeSnapshot(path, s.bytes); err != nil {
 			l.d.opts.Logger.Warn("writing a snapshot of producers failed", "log", l.name, "err", err)
 			sys.Remove(path)
+			if isDeviceError(err) {
+				return wrote, err
+			}
 			continue
 		}
 		wrote = true
 	}
-	return wrote
+	return wrote, nil
 }
 
 // writeSnapshot syncs the file unless it names no producer: that one only saves reading, and most logs may be so.
