@@ -87,10 +87,11 @@ func (d *Dir) create(name, topic string, partition int32, topicID [16]byte) (*Lo
 }
 
 func (l *Log) firstSegment() error {
-	s, err := createSegment(&l.d.indexes, l.dir, 0)
+	s, err := createSegment(l, 0)
 	if err != nil {
 		return err
 	}
+	s.Release()
 	l.publish([]*segment{s}, 0, 0)
 	if err := s.offsets.spill(); err != nil {
 		return err

@@ -128,7 +128,7 @@ func (x *loading) load() (there bool, err error) {
 	defer func() {
 		if err != nil {
 			for _, s := range x.segs {
-				s.Release()
+				s.drop()
 			}
 		}
 	}()
@@ -140,7 +140,7 @@ func (x *loading) load() (there bool, err error) {
 		return false, err
 	}
 	for _, base := range bases {
-		s, err := openSegment(&l.d.indexes, l.dir, base, l.d.opts.rehearse)
+		s, err := openSegment(l, base)
 		if err != nil {
 			return false, err
 		}
@@ -270,13 +270,14 @@ func (x *loading) restart(base int64) error {
 		if err := s.unlink(); err != nil {
 			return err
 		}
-		s.Release()
+		s.drop()
 	}
 	x.segs = nil
-	s, err := createSegment(&x.l.d.indexes, x.l.dir, base)
+	s, err := createSegment(x.l, base)
 	if err != nil {
 		return err
 	}
+	s.Release()
 	x.segs = []*segment{s}
 	return syncDir(x.l.dir)
 }

@@ -28,7 +28,8 @@ import (
 // A flush works on what lies below the end offset at its beginning and takes mu only to look at the state. One
 // mutex around readers, appends and flushes was the alternative; it makes a consumer wait for the disk.
 //
-// Lock order: Dir.trimMu, Dir.mu, flushMu, mu, epochs.mu; the tail's, indexes', hints' and durable's mutexes are taken last and alone.
+// Lock order: Dir.trimMu, Dir.mu, flushMu, mu, epochs.mu; segment.openMu, fileCache.mu; the tail's, indexes', hints' and
+// durable's mutexes are taken last and alone.
 type Log struct {
 	d         *Dir
 	topic     string
@@ -56,6 +57,7 @@ type Log struct {
 
 	mu        sync.Mutex // guards what follows, and the order of appends
 	active    *segment
+	pinned    bool // appends have a hold on active
 	failed    error
 	settings  Settings
 	producers producers
@@ -127,7 +129,7 @@ func (l *Log) Err() error {
 // A batch with a producer id is held against what is known of that producer: see AppendInfo.Duplicate.
 //
 // ErrTooLarge, ErrEpoch (leaderEpoch is below the latest one), ErrOutOfOrderSequence, ErrProducerEpoch, ErrTransaction
-// ErrRoll and ErrNoSpace: nothing was written. ErrFailed: nothing was appended, now or ever again.
+// ErrRoll, ErrOpen and ErrNoSpace: nothing was written. ErrFailed: nothing was appended, now or ever again.
 func (l *Log) Append(b batch.Batch, leaderEpoch int32, ref span.Ref) (AppendInfo, error) {
 	o := &l.d.opts
 	l.mu.Lock()
@@ -235,7 +237,7 @@ func (l *Log) appendable() error {
 	return l.failed
 }
 
-// prepare rolls if that is due and makes room in the indexes' buffers, so that nothing can fail after the write.
+// prepare rolls if that is due, has the file open, and makes room in the indexes' buffers, so that nothing can fail after the write.
 func (l *Log) prepare(b batch.Batch, info AppendInfo) error {
 	if l.rollDue(b, info) {
 		if err := l.roll(info.Base); err != nil {
@@ -244,6 +246,9 @@ func (l *Log) prepare(b batch.Batch, info AppendInfo) error {
 			}
 			return fmt.Errorf("%w: %s: %w", ErrRoll, l.name, err)
 		}
+	}
+	if err := l.pin(); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrOpen, l.name, err)
 	}
 	if err := l.active.offsets.spillIfFull(); err != nil {
 		return l.failOrRefuse(err)
@@ -280,14 +285,15 @@ func (l *Log) age(s *segment, ts int64) int64 {
 // roll makes a new active segment that begins at base. The old one's last time entry is forced; writing its
 // indexes out and syncing it are the flusher's.
 func (l *Log) roll(base int64) error {
-	s, err := createSegment(&l.d.indexes, l.dir, base)
+	s, err := createSegment(l, base)
 	if err != nil {
 		return err
 	}
 	l.producers.snapshot(base)
 	l.active.indexTime()
 	l.segs.Store(l.segs.Load().with(s))
-	l.active = s
+	l.unpin()
+	l.active, l.pinned = s, true
 	return nil
 }
 
@@ -301,7 +307,7 @@ func (l *Log) write(s *segment, b []byte, pos int64) (took time.Duration, err er
 	}
 	for done := 0; done < len(b) && err == nil; {
 		var n int
-		n, err = o.pwrite(s.fd, b[done:], pos+int64(done))
+		n, err = o.pwrite(s.file(), b[done:], pos+int64(done))
 		if done += n; n == 0 && err == nil {
 			err = errShortWrite
 		}
@@ -309,11 +315,12 @@ func (l *Log) write(s *segment, b []byte, pos int64) (took time.Duration, err er
 	if o.Listener.SlowWrite != nil {
 		took = time.Since(began)
 	}
+	s.written()
 	if err == nil {
 		return took, nil
 	}
 	err = fmt.Errorf("write %d bytes to %s%s at %d: %w", len(b), s.stem, logSuffix, pos, err)
-	if cut := sys.Truncate(s.fd, pos); cut != nil {
+	if cut := sys.Truncate(s.file(), pos); cut != nil {
 		return took, l.fail(fmt.Errorf("%w (and cutting it off: %w)", err, cut))
 	}
 	return took, l.failOrRefuse(err)

@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -32,7 +33,7 @@ func (l *Log) ReadNext(dst []span.Span, from, upper, max int64, minOne bool) (_ 
 	end := l.end.Load()
 	if x := l.lossy.Load(); x != nil {
 		if upper, err = x.readable(l, from, upper); err != nil {
-			return dst, 0, err
+			return dst, 0, from, err
 		}
 	}
 	if from < l.start.Load() || from > end {
@@ -82,8 +83,8 @@ func (r *reader) files(dst []span.Span) ([]span.Span, error) {
 		if seg.base >= r.upper {
 			break
 		}
-		if !seg.tryRetain() {
-			return dst, r.l.gone(r.from)
+		if err := r.l.holdToRead(seg, r.from); err != nil {
+			return dst, err
 		}
 		var next *segment
 		if i+1 < len(list.s) {
@@ -93,7 +94,7 @@ func (r *reader) files(dst []span.Span) ([]span.Span, error) {
 		if err != nil || end == pos {
 			seg.Release()
 		} else {
-			dst = append(dst, span.File(seg.fd, pos, end-pos, seg))
+			dst = append(dst, span.File(seg.file(), pos, end-pos, seg))
 			r.n += end - pos
 		}
 		if err != nil || !more {
@@ -198,6 +199,15 @@ func (r *reader) fit(seg *segment, pos, bound, limit int64) (end, next int64, fi
 		from = e.val
 	}
 	return r.sc.wholeBelow(seg, from, bound, limit)
+}
+
+// holdToRead is hold for who looks for offset off.
+func (l *Log) holdToRead(s *segment, off int64) error {
+	err := s.hold()
+	if errors.Is(err, errGone) {
+		return l.gone(off)
+	}
+	return err
 }
 
 // gone is the error for a segment that was removed while it was looked for.
