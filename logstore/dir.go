@@ -61,6 +61,7 @@ func OpenDir(path string, id Identity, o Options) (*Dir, error) {
 	d.files.limit = d.opts.OpenFiles
 	d.tails.limit = d.opts.TailTotalBytes
 	d.producers.limit = d.opts.MaxProducers
+	d.SetProducerExpiration(d.opts.ProducerExpiration)
 	if err := d.open(id); err != nil {
 		for _, l := range d.logs {
 			l.release()

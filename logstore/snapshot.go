@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/sluice-mq/sluice/internal/sys"
 	"github.com/sluice-mq/sluice/wire/batch"
@@ -215,7 +216,7 @@ func (x *loading) loadProducers(end int64, keepAll bool) error {
 			return err
 		}
 	}
-	now, after := x.l.d.opts.now(), x.l.d.opts.ProducerExpiration
+	now, after := x.l.d.opts.now(), time.Duration(x.l.d.producers.expiration.Load())
 	for p := t.oldest; p != nil; {
 		next := p.newer
 		if p.expired(now, after) {
