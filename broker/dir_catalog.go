@@ -141,10 +141,11 @@ func (d *dirCatalog) configure(t *Topic, overrides map[string]string) (err error
 func logSettings(c *config.TopicConfig) logstore.Settings {
 	return logstore.Settings{
 		SegmentBytes: c.SegmentBytes, SegmentMillis: c.SegmentAge.Milliseconds(),
-		IndexIntervalBytes: c.IndexIntervalBytes, IndexMaxBytes: c.IndexMaxBytes,
-		Retention:   logstore.Retention{Delete: c.Delete, Millis: c.RetentionMillis, Bytes: c.RetentionBytes},
-		DeleteDelay: c.DeleteDelay,
-		Flush:       logFlush(c),
+		IndexIntervalBytes: max(c.IndexIntervalBytes, 1), // 0 would be the directory's; each batch is longer than 1
+		IndexMaxBytes:      c.IndexMaxBytes,
+		Retention:          logstore.Retention{Delete: c.Delete, Millis: c.RetentionMillis, Bytes: c.RetentionBytes},
+		DeleteDelay:        c.DeleteDelay,
+		Flush:              logFlush(c),
 	}
 }
 
