@@ -16,6 +16,7 @@ func registered() []api {
 		describeConfigsAPI(),
 		alterConfigsAPI(),
 		describeLogDirsAPI(),
+		createPartitionsAPI(),
 		incrementalAlterConfigsAPI(),
 		describeClusterAPI(),
 	}
