@@ -32,8 +32,10 @@ func createPartitions(c *call, req *kmsg.CreatePartitionsRequest) kmsg.Response 
 		r := kmsg.NewCreatePartitionsResponseTopic()
 		r.Topic = t.Topic
 		if err != nil {
-			text := err.Error()
-			r.ErrorCode, r.ErrorMessage = int16(codeOf(err)), &text
+			r.ErrorCode = int16(codeOf(err))
+			if text := err.Error(); text != "" {
+				r.ErrorMessage = &text
+			}
 		}
 		resp.Topics = append(resp.Topics, r)
 	}

@@ -42,7 +42,7 @@ func (d *dirCatalog) Grow(name string, n int32, assignment [][]int32, validateOn
 // checkGrowth has the rules and the order of Kafka's ReplicationControlManager.createPartitions.
 func (d *dirCatalog) checkGrowth(t *Topic, n int32, assignment [][]int32) error {
 	if t == nil {
-		return refuse(wire.UnknownTopicOrPartition, "%s", wire.UnknownTopicOrPartition.Message())
+		return refuse(wire.UnknownTopicOrPartition, "") // without words, as Kafka
 	}
 	now := int32(len(t.Partitions))
 	switch {
