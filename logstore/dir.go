@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,7 +28,8 @@ type Dir struct {
 	producers producerTotal
 
 	mu     sync.Mutex
-	logs   map[string]*Log // by directory name; nil while being created
+	logs   map[string]*Log // by directory name; nil while being created or deleted
+	sorted []*Log          // those that are there, for Logs; nil: to be made anew
 	closed bool
 
 	trimMu sync.Mutex // one Trim at a time; taken before all other locks
@@ -39,11 +39,8 @@ type Dir struct {
 	timed   atomic.Bool           // some log is flushed by time
 	offline atomic.Pointer[error] // see goOffline
 
-	// checkMu guards written, the last content of each checkpoint file (what did not change is not written), and
-	// listed, the logs that the files on disk name; see forget.
-	checkMu sync.Mutex
-	written map[string][]byte
-	listed  map[string]map[string]bool
+	checkMu sync.Mutex // guards what the checkpoint files have
+	written map[string]*writtenFile
 }
 
 // OpenDir opens the log directory at path, creating it if need be, and loads its logs. It blocks for as long as
@@ -53,7 +50,7 @@ type Dir struct {
 // Errors: ErrLocked, ErrNotWritable, ErrForeign, ErrUnsupported, or what the file system said.
 func OpenDir(path string, id Identity, o Options) (*Dir, error) {
 	d := &Dir{path: path, opts: o.withDefaults(), lockFD: -1, logs: map[string]*Log{},
-		written: map[string][]byte{}, listed: map[string]map[string]bool{}}
+		written: map[string]*writtenFile{}}
 	d.files.limit = d.opts.OpenFiles
 	d.tails.limit = d.opts.TailTotalBytes
 	d.producers.limit = d.opts.MaxProducers
@@ -134,17 +131,21 @@ func (d *Dir) ClusterID() string { return d.meta.clusterID }
 // ID is the directory id of meta.properties (KIP-858), "" in files of version 0.
 func (d *Dir) ID() string { return d.meta.dirID }
 
-// Logs returns the logs in order of their names.
+// Logs returns the logs in order of their names. The caller must not change the slice, which others get too: passes
+// over all logs come every few seconds, and there may be many.
 func (d *Dir) Logs() []*Log {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	logs := make([]*Log, 0, len(d.logs))
-	for _, name := range slices.Sorted(maps.Keys(d.logs)) {
-		if l := d.logs[name]; l != nil {
-			logs = append(logs, l)
+	if d.sorted == nil {
+		d.sorted = make([]*Log, 0, len(d.logs))
+		for _, l := range d.logs {
+			if l != nil {
+				d.sorted = append(d.sorted, l)
+			}
 		}
+		slices.SortFunc(d.sorted, func(a, b *Log) int { return strings.Compare(a.name, b.name) })
 	}
-	return logs
+	return d.sorted
 }
 
 // sweepTails gives back the memory of logs that got no appends for a while.

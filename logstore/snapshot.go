@@ -224,7 +224,7 @@ func (x *loading) trySnapshot(path string, offset, end, from int64) (keep bool, 
 		_, atBase := slices.BinarySearchFunc(x.segs, offset, func(s *segment, o int64) int { return cmp.Compare(s.base, o) })
 		return atBase, nil
 	}
-	b, err := os.ReadFile(path)
+	b, err := sys.ReadFile(path)
 	if err != nil {
 		return false, err
 	}
