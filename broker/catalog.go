@@ -11,12 +11,23 @@ type Catalog interface {
 	// Create makes the topic, or only checks that it could when validateOnly is set, and publishes a new image
 	// that has it. Errors are *Refusal.
 	Create(spec TopicSpec, validateOnly bool) (*Topic, error)
+	// CreateAll is Create for many topics at a time, which costs the disk little more than one. There is an answer for
+	// each of specs, whose names differ.
+	CreateAll(specs []TopicSpec, validateOnly bool) []Creation
 	// Delete takes the topic out of the image, then removes its logs. Errors are *Refusal.
 	Delete(t *Topic) error
+	// DeleteAll is Delete for many topics at a time, with an error for each.
+	DeleteAll(ts []*Topic) []error
 	// ProducerIDs reserves a block of producer ids that was never given out before, durably.
 	ProducerIDs() (first, count int64, err error)
 	// Close has changes that are under way end early, undone sooner or later.
 	Close()
+}
+
+// Creation is what became of a topic to create: it, or why it could not be.
+type Creation struct {
+	Topic *Topic
+	Err   error
 }
 
 // TopicSpec is a topic to create.

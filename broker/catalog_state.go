@@ -91,14 +91,19 @@ func (s *catalogState) set(name string, settings map[string]string) {
 	}
 }
 
-func (s *catalogState) begin(u unfinished) {
-	if !slices.Contains(s.Unfinished, u) {
-		s.Unfinished = append(s.Unfinished, u)
+func (s *catalogState) begin(topics []*Topic) {
+	s.end(topics) // what an attempt before has left
+	for _, t := range topics {
+		s.Unfinished = append(s.Unfinished, unfinishedTopic(t.Name, t.ID))
 	}
 }
 
-func (s *catalogState) end(u unfinished) {
-	s.Unfinished = slices.DeleteFunc(s.Unfinished, func(x unfinished) bool { return x == u })
+func (s *catalogState) end(topics []*Topic) {
+	done := make(map[unfinished]bool, len(topics))
+	for _, t := range topics {
+		done[unfinishedTopic(t.Name, t.ID)] = true
+	}
+	s.Unfinished = slices.DeleteFunc(s.Unfinished, func(u unfinished) bool { return done[u] })
 }
 
 func (s *catalogState) save() error {

@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,7 +14,7 @@ import (
 
 // Create is CreateAll for one log, in which no leader epoch has begun.
 func (d *Dir) Create(topic string, partition int32, topicID [16]byte) (*Log, error) {
-	logs, err := d.CreateAll([]NewLog{{Topic: topic, Partition: partition, TopicID: topicID, Epoch: -1}})
+	logs, err := d.CreateAll(context.Background(), []NewLog{{Topic: topic, Partition: partition, TopicID: topicID, Epoch: -1}})
 	if err != nil {
 		return nil, err
 	}
@@ -51,11 +52,13 @@ const changeThreads = 8
 // Every log is made under the name of a deleted one, which any start removes, this broker's and Kafka's. Then all of
 // them are synced, and only then they get their names, for which one more sync is enough: however many logs there
 // are, it is a handful of syncs.
-func (d *Dir) CreateAll(list []NewLog) ([]*Log, error) {
+//
+// The end of ctx, before the logs get their names, ends it early.
+func (d *Dir) CreateAll(ctx context.Context, list []NewLog) ([]*Log, error) {
 	if err := d.reserve(list); err != nil {
 		return nil, err
 	}
-	logs, err := d.createAll(list)
+	logs, err := d.createAll(ctx, list)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err == nil && d.closed {
@@ -115,10 +118,11 @@ func (d *Dir) reserve(list []NewLog) (err error) {
 type staged struct {
 	n       *NewLog
 	at, dir string // where it is made, and where it belongs
-	named   bool
+	made    bool   // the directory is there
+	named   bool   // under its own name
 }
 
-func (d *Dir) createAll(list []NewLog) (logs []*Log, err error) {
+func (d *Dir) createAll(ctx context.Context, list []NewLog) (logs []*Log, err error) {
 	all := make([]staged, len(list))
 	for i := range list {
 		n := &list[i]
@@ -132,7 +136,7 @@ func (d *Dir) createAll(list []NewLog) (logs []*Log, err error) {
 			d.unstage(all)
 		}
 	}()
-	if err := d.stage(all); err != nil {
+	if err := d.stage(ctx, all); err != nil {
 		return nil, err
 	}
 	d.step("logs staged")
@@ -151,10 +155,10 @@ func (d *Dir) createAll(list []NewLog) (logs []*Log, err error) {
 }
 
 // stage makes the directories, with all that is in them, and brings them to the device.
-func (d *Dir) stage(all []staged) error {
+func (d *Dir) stage(ctx context.Context, all []staged) error {
 	if len(all) <= syncAllAbove {
 		return each(len(all), func(i int) error {
-			if err := all[i].make(); err != nil {
+			if err := all[i].make(ctx); err != nil {
 				return err
 			}
 			return all[i].sync()
@@ -165,31 +169,37 @@ func (d *Dir) stage(all []staged) error {
 		return &os.PathError{Op: "open", Path: d.path, Err: err}
 	}
 	defer sys.CloseFile(fd)
-	if err := each(len(all), func(i int) error { return all[i].make() }); err != nil {
+	if err := each(len(all), func(i int) error { return all[i].make(ctx) }); err != nil {
 		return err
 	}
 	if err := sys.SyncFS(fd); err != nil {
 		return &os.PathError{Op: "syncfs", Path: d.path, Err: err}
 	}
-	return nil
+	return ctx.Err()
 }
 
-// unstage removes what there is; the next start does the rest.
+// unstage has what there is removed, in the background or by the next start.
 func (d *Dir) unstage(all []staged) {
-	_ = each(len(all), func(i int) error {
-		if x := &all[i]; x.named {
+	for i := range all {
+		x := &all[i]
+		if x.named {
 			_ = sys.Rename(x.dir, x.at)
 		}
-		d.removeAll(all[i].at)
-		return nil
-	})
+		if x.made {
+			d.flusher.addRemoval(x.at)
+		}
+	}
 }
 
 // make puts the files of an empty log into a new directory, the metadata last.
-func (x *staged) make() error {
+func (x *staged) make(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if err := sys.Mkdir(x.at, 0o755); err != nil {
 		return err
 	}
+	x.made = true
 	for _, suffix := range []string{logSuffix, indexSuffix, timeIndexSuffix} {
 		if err := writeNew(filepath.Join(x.at, segmentName(0)+suffix), nil); err != nil {
 			return err

@@ -85,6 +85,10 @@ func (d *Dir) open(id Identity) error {
 	if err != nil {
 		return err
 	}
+	if n := len(d.logs); n > d.files.limit {
+		d.opts.Logger.Warn("fewer descriptors than logs: files are closed and opened as they are written to, which is slow; "+
+			"raise the limit (ulimit -n, LimitNOFILE=)", "dir", d.path, "logs", n, "open_files", d.files.limit)
+	}
 	d.flusher, d.committer = startFlusher(d), startCommitter(d)
 	for _, path := range stale {
 		d.flusher.addRemoval(path)

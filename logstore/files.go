@@ -2,6 +2,7 @@ package logstore
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"sync"
@@ -119,6 +120,9 @@ func (s *segment) open() error {
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return errGone
+	}
+	if sys.NoDescriptors(err) {
+		err = fmt.Errorf("%w: raise the limit (ulimit -n, LimitNOFILE=)", err)
 	}
 	if err != nil {
 		return &os.PathError{Op: "open", Path: path, Err: err}
