@@ -166,6 +166,7 @@ func (f *flusher) run() {
 			f.drain()
 		case <-housekeeping.C:
 			f.d.sweepTails()
+			f.d.files.shrink()
 			f.d.removeDue()
 			f.d.writeCheckpoint(highWatermarkFile)
 		case <-checkpoint.C:
