@@ -18,6 +18,11 @@ type Catalog interface {
 	Delete(t *Topic) error
 	// DeleteAll is Delete for many topics at a time, with an error for each.
 	DeleteAll(ts []*Topic) []error
+	// AlterTopic gives the topic other settings; AlterBroker this broker, or all brokers where ofAll is set. They count
+	// when the call returns, in the image and in the logs, and are on disk; with validateOnly they are only checked.
+	// Errors are *Refusal.
+	AlterTopic(name string, change Change, validateOnly bool) error
+	AlterBroker(ofAll bool, change Change, validateOnly bool) error
 	// ProducerIDs reserves a block of producer ids that was never given out before, durably.
 	ProducerIDs() (first, count int64, err error)
 	// Close has changes that are under way end early, undone sooner or later.
@@ -29,6 +34,10 @@ type Creation struct {
 	Topic *Topic
 	Err   error
 }
+
+// Change makes the settings of something anew of those that it has now, which must not be modified. Its error is
+// *Refusal.
+type Change func(now map[string]string) (map[string]string, error)
 
 // TopicSpec is a topic to create.
 type TopicSpec struct {

@@ -193,12 +193,13 @@ func (d *dirCatalog) DeleteAll(topics []*Topic) []error {
 	gone := make(map[*Topic]bool, len(topics))
 	var there []*Topic
 	for i, t := range topics {
-		if im.TopicNamed(t.Name) != t || gone[t] {
+		now := im.TopicNamed(t.Name) // it may have other settings than the caller saw
+		if now == nil || now.ID != t.ID || gone[now] {
 			errs[i] = refuse(wire.UnknownTopicOrPartition, "%s", wire.UnknownTopicOrPartition.Message())
 			continue
 		}
-		gone[t] = true
-		there = append(there, t)
+		gone[now] = true
+		there = append(there, now)
 	}
 	if err := d.delete(im, there, gone); err != nil {
 		d.log.Error("topic not wholly deleted", "topic", there[0].Name, "topics", len(there), "error", err)

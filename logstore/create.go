@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -59,6 +60,7 @@ func (d *Dir) CreateAll(ctx context.Context, list []NewLog) ([]*Log, error) {
 		return nil, err
 	}
 	logs, err := d.createAll(ctx, list)
+	d.suffer(err)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err == nil && d.closed {
@@ -296,6 +298,7 @@ func each(n int, f func(i int) error) error {
 
 func (d *Dir) newLog(name, topic string, partition int32) *Log {
 	l := &Log{d: d, topic: topic, partition: partition, name: name, dir: filepath.Join(d.path, name), settings: d.opts.settings()}
+	l.internal = strings.HasPrefix(topic, "__")
 	l.tail.limit, l.tail.total = int64(d.opts.TailBytes), &d.tails
 	l.tail.near.Store(never)
 	l.producers.total = &d.producers
@@ -310,5 +313,6 @@ func (l *Log) publish(segments []*segment, start, end int64) {
 	l.end.Store(end)
 	l.durable.init(l.RecoveryPoint(), end)
 	l.durable.at.Store(int64(l.d.now()))
+	l.unstable.first.Store(l.producers.firstOpen())
 	l.tail.reset(l.active, end)
 }

@@ -35,7 +35,7 @@ func (d *Dir) DeleteAll(logs []*Log) error {
 		d.mu.Unlock()
 		d.flusher.addRemoval(h.path)
 	}
-	return errors.Join(errs...)
+	return d.suffer(errors.Join(errs...))
 }
 
 // hiddenLog is where a deleted log went, empty if it was not there.

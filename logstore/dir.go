@@ -24,6 +24,7 @@ type Dir struct {
 	committer *committer
 	tails     tailTotal
 	indexes   indexCache
+	space     space
 	files     fileCache
 	producers producerTotal
 
@@ -39,8 +40,12 @@ type Dir struct {
 	timed   atomic.Bool           // some log is flushed by time
 	offline atomic.Pointer[error] // see goOffline
 
-	checkMu sync.Mutex // guards what the checkpoint files have
-	written map[string]*writtenFile
+	// checkMu guards written, what the checkpoint files have, and unwritten, the files whose last writing failed.
+	checkMu   sync.Mutex
+	written   map[string]*writtenFile
+	unwritten map[string]bool
+
+	full atomic.Bool // there was no space for the last checkpoint
 }
 
 // OpenDir opens the log directory at path, creating it if need be, and loads its logs. It blocks for as long as
@@ -50,10 +55,11 @@ type Dir struct {
 // Errors: ErrLocked, ErrNotWritable, ErrForeign, ErrUnsupported, or what the file system said.
 func OpenDir(path string, id Identity, o Options) (*Dir, error) {
 	d := &Dir{path: path, opts: o.withDefaults(), lockFD: -1, logs: map[string]*Log{},
-		written: map[string]*writtenFile{}}
+		written: map[string]*writtenFile{}, unwritten: map[string]bool{}}
 	d.files.limit = d.opts.OpenFiles
 	d.tails.limit = d.opts.TailTotalBytes
 	d.producers.limit = d.opts.MaxProducers
+	d.SetProducerExpiration(d.opts.ProducerExpiration)
 	if err := d.open(id); err != nil {
 		for _, l := range d.logs {
 			l.release()
@@ -90,6 +96,7 @@ func (d *Dir) open(id Identity) error {
 			"raise the limit (ulimit -n, LimitNOFILE=)", "dir", d.path, "logs", n, "open_files", d.files.limit)
 	}
 	d.flusher, d.committer = startFlusher(d), startCommitter(d)
+	d.startSpace()
 	for _, path := range stale {
 		d.flusher.addRemoval(path)
 	}

@@ -228,6 +228,9 @@ func (r *recovering) log(name, from string) (out RecoveredLog) {
 	out.Start, out.End, out.Err = l.StartOffset(), l.EndOffset(), l.Err()
 	if out.Err == nil && !r.o.DryRun {
 		if out.Err = l.stop(); out.Err == nil {
+			out.Err = removeMark(l.dir) // what it told of is gone, or was restored
+		}
+		if out.Err == nil {
 			r.settled(l)
 		}
 	}

@@ -46,6 +46,13 @@ type Options struct {
 	// MaxProducers bounds how many producers all logs of the Dir remember: 1,000,000, about 210 MB.
 	MaxProducers int64
 
+	// FreeBytes is the floor of free space below which appends are refused (ErrNoSpace); 0: none; negative: 256 MiB, but no
+	// more than a twentieth of the file system.
+	FreeBytes int64
+
+	// Progress is told how far OpenDir has come; nil: nobody asks.
+	Progress *Progress
+
 	// RecoveryThreads is how many logs are opened at once (num.recovery.threads.per.data.dir): 2, or the number of
 	// processors, up to 16. Each has a buffer of 256 KiB after an unclean stop.
 	RecoveryThreads int
@@ -67,6 +74,8 @@ type Options struct {
 	now func() time.Time
 	// step is called between the steps of operations that a crash may interrupt.
 	step func(at string)
+	// freeSpace replaces the look at the file system.
+	freeSpace func(path string) (free, total int64, err error)
 	// clock replaces the two clocks.
 	clock func() (wall time.Time, mono time.Duration)
 	// rehearse opens .log files for reading only, and recovery shortens none (see rehearsal).
@@ -109,6 +118,8 @@ type Listener struct {
 	Recovered func(l *Log, r Recovery)
 	// Failed: the log takes no appends from now on.
 	Failed func(l *Log, err error)
+	// Offline: the directory is out of service until the next start, and all its logs with it.
+	Offline func(d *Dir, err error)
 }
 
 // SlowWriteAfter is from when on a write is reported to Listener.SlowWrite.
@@ -174,6 +185,12 @@ func (o Options) withDefaults() Options {
 			now := time.Now()
 			return now, now.Sub(began)
 		}
+	}
+	if o.Progress == nil {
+		o.Progress = new(Progress)
+	}
+	if o.freeSpace == nil {
+		o.freeSpace = freeSpace
 	}
 	if o.pwrite == nil {
 		o.pwrite = sys.Pwrite

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"os"
 	"sync"
 	"time"
@@ -38,6 +39,7 @@ func (x *loading) recover() (end int64, failed, err error) {
 		first = (&segList{x.segs}).find(x.recoveryPoint)
 	}
 	began := time.Now()
+	x.markersFrom = math.MaxInt64
 	w := walk{x: x, epoch: -1, r: Recovery{CutAt: -1, From: x.segs[min(first, len(x.segs)-1)].base}}
 	w.next = x.segs[0].base
 	for i := 0; i < len(x.segs); i++ {
@@ -99,6 +101,15 @@ func (x *loading) trust(i int, w *walk) (ok bool, err error) {
 	s.lastIndexed = offset.val
 	if time.key >= 0 {
 		s.maxTime, s.maxTimeOff = time.key, s.base+time.val
+	}
+	if x.txnFiles[s.base] {
+		next := int64(-1)
+		if !last {
+			next = x.segs[i+1].base
+		}
+		if ok, err := s.loadTxns(next); err != nil || !ok {
+			return false, err
+		}
 	}
 	if !last {
 		// Where it ends is where the next begins, and nobody has to know its first timestamp.
@@ -307,10 +318,14 @@ func (w *walk) accept(s *segment, h head, epoch int32) error {
 	if epoch > w.epoch && !w.x.epochsKnown {
 		w.x.epochs = append(w.x.epochs, epochStart{epoch, h.base})
 	}
+	if h.control {
+		w.x.markersFrom = min(w.x.markersFrom, s.base)
+	}
 	w.epoch = epoch
 	w.next = h.last + 1
 	w.r.Batches++
 	w.r.Bytes += h.size
+	w.x.l.d.opts.Progress.read(w.x, h.size)
 	return nil
 }
 
@@ -321,6 +336,8 @@ func (s *segment) reset() {
 	s.size.Store(0)
 	s.lastIndexed, s.firstTime, s.rebuilt = 0, noTime, true
 	s.maxTime, s.maxTimeOff = batch.NoTimestamp, s.base
+	s.txns.Store(0)
+	s.txnsSynced = 0
 }
 
 // cut ends the log where the walk stopped: in segment torn (nil: after a whole one), keeping keep segments. The
@@ -380,8 +397,9 @@ func (x *loading) quarantine(n int, at int64, w *walk) (failed, err error) {
 		s.drop()
 	}
 	x.segs = x.segs[:n]
-	failed = fmt.Errorf("%w: %s: %w below the recovery point %d, log ends at %d for now: %s",
-		ErrFailed, x.l.name, ErrCorrupt, x.recoveryPoint, at, w.r.Why)
+	failed = fmt.Errorf("%w: %s: %w (%w) below the recovery point %d, log ends at %d for now: %s",
+		ErrFailed, x.l.name, ErrLossy, ErrCorrupt, x.recoveryPoint, at, w.r.Why)
+	x.damage = &Damage{At: at, UpTo: toTheEnd, Why: w.r.Why}
 	w.next = at
 	return failed, nil
 }

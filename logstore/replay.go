@@ -17,8 +17,9 @@ const refillBytes = 16 << 20
 // replay takes the batches of offsets from to end into the table as they lie there: the checks were made when they
 // were appended. Only headers are read, and markers.
 func (x *loading) replay(from, end int64) error {
+	txns := txnRebuild{x: x}
 	if from >= end {
-		return nil
+		return txns.close()
 	}
 	t := &x.l.producers
 	list := x.segs[(&segList{x.segs}).find(from):]
@@ -26,19 +27,30 @@ func (x *loading) replay(from, end int64) error {
 	if err != nil {
 		return err
 	}
-	return x.numbered(list, at.val, end, func(b batch.Batch, s *segment, h head) (err error) {
+	err = x.numbered(list, at.val, end, func(b batch.Batch, s *segment, h head) (err error) {
 		if h.last < from {
 			return nil
 		}
+		p := t.byID[b.ProducerID()]
 		var m marker
 		if b.IsControl() {
-			if m, err = readMarker(s, h); err != nil || !m.ok {
+			if m, err = readMarker(s, h); err != nil {
 				return err
 			}
 		}
-		t.appended(t.byID[b.ProducerID()], b, m)
+		if a, ok := t.abortion(p, m, h.base); ok {
+			if err := txns.add(s, a); err != nil {
+				return err
+			}
+		}
+		t.appended(p, b, m)
 		return nil
 	})
+	if err != nil {
+		txns.abandon()
+		return err
+	}
+	return txns.close()
 }
 
 // refill finds batches that the table's producers appended before the snapshot at offset from, which holds only the
@@ -118,7 +130,7 @@ func (x *loading) numberedIn(s *segment, sc *scratch, pos, end int64, f func(b b
 
 // marker is the end of a transaction, as its control record tells it.
 type marker struct {
-	ok          bool
+	ok, commit  bool
 	coordinator int32
 	time        int64
 }
@@ -146,8 +158,9 @@ func parseMarker(b batch.Batch) (m marker) {
 	if w.Reset(b, 0) != nil || !w.Next(&r) || len(r.Key) < 4 || len(r.Value) < 6 {
 		return m
 	}
-	if kind := binary.BigEndian.Uint16(r.Key[2:]); kind > 1 {
+	kind := binary.BigEndian.Uint16(r.Key[2:])
+	if kind > 1 {
 		return m
 	}
-	return marker{true, int32(binary.BigEndian.Uint32(r.Value[2:])), b.BaseTimestamp() + r.TimestampDelta}
+	return marker{true, kind == 1, int32(binary.BigEndian.Uint32(r.Value[2:])), b.BaseTimestamp() + r.TimestampDelta}
 }

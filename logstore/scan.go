@@ -39,6 +39,7 @@ type head struct {
 	pos, size  int64
 	base, last int64
 	maxTime    int64
+	control    bool
 }
 
 // headAt reads the header of the batch at pos of seg, on which the caller has a hold. A batch must lie wholly below limit.
@@ -69,6 +70,7 @@ func parseHead(b []byte, pos int64) (h head, ok bool) {
 	h.base = int64(binary.BigEndian.Uint64(b[batch.OffsetBaseOffset:]))
 	h.last = h.base + int64(int32(binary.BigEndian.Uint32(b[batch.OffsetLastOffsetDelta:])))
 	h.maxTime = int64(binary.BigEndian.Uint64(b[batch.OffsetMaxTimestamp:]))
+	h.control = batch.Batch(b).IsControl()
 	return h, h.size >= batch.HeaderSize
 }
 

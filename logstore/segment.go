@@ -41,6 +41,11 @@ type segment struct {
 	// and nobody has synced them. Guarded by Log.flushMu.
 	flushed, rebuilt bool
 
+	// txns is the number of entries in .txnindex, lastAborted the last offset of the newest, txnsSynced how many are on
+	// the device. The appender changes the first two, in the other order; Log.flushMu guards the third.
+	txns, lastAborted atomic.Int64
+	txnsSynced        int64
+
 	// maxMu guards the largest timestamp and the last offset of the batch that has it. Held for two stores.
 	maxMu      sync.Mutex
 	maxTime    int64
@@ -123,7 +128,7 @@ func (s *segment) maxTimestamp() (ts, lastOffset int64) {
 	return s.maxTime, s.maxTimeOff
 }
 
-// sync blocks until file and indexes are on the device. The caller has a hold.
+// sync blocks until file and indexes are on the device. The caller has a hold, and Log.flushMu unless it is recovery.
 func (s *segment) sync() error {
 	if err := s.offsets.spill(); err != nil {
 		return err
@@ -137,7 +142,10 @@ func (s *segment) sync() error {
 	if err := s.offsets.sync(); err != nil {
 		return err
 	}
-	return s.times.sync()
+	if err := s.times.sync(); err != nil {
+		return err
+	}
+	return s.syncTxns()
 }
 
 // indexed tells whether both index files have all their entries.
