@@ -137,6 +137,7 @@ func (b *Broker) openDirs(cfg *config.Broker) error {
 		ProducerExpiration: cfg.ProducerExpiration, ProducerExpirationCheck: cfg.ProducerExpirationCheck,
 		MaxProducers: cfg.MaxProducers, RetentionInterval: cfg.RetentionCheck, FlushCheckInterval: cfg.FlushCheck,
 		TailBytes: cfg.TailBytes, Logger: b.log,
+		OpenFiles: max(logstore.DefaultOpenFiles()/len(cfg.LogDirs), 1),
 	}
 	if b.adjustLogs != nil {
 		b.adjustLogs(&opts)

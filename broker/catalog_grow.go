@@ -4,7 +4,6 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/sluice-mq/sluice/logstore"
 	"github.com/sluice-mq/sluice/wire"
 )
 
@@ -18,21 +17,24 @@ func (d *dirCatalog) Grow(name string, n int32, assignment [][]int32, validateOn
 	if err := d.checkGrowth(t, n, assignment); err != nil || validateOnly {
 		return err
 	}
-	u := unfinishedTopic(t.Name, t.ID)
-	u.From = int32(len(t.Partitions))
-	if err := d.state.update(func(s *catalogState) { s.begin(u) }); err != nil {
+	from := len(t.Partitions)
+	grown := *t
+	grown.Partitions = append(slices.Clone(t.Partitions), make([]*Partition, int(n)-from)...)
+	just := []*Topic{&grown}
+	if err := d.state.update(func(s *catalogState) { s.beginGrowth(&grown, int32(from)) }); err != nil {
 		return refuse(wire.KafkaStorageError, "%v", err)
 	}
-	added, err := d.addLogs(t, n)
+	err := d.createLogs(just, from)
 	if err == nil {
-		err = d.state.update(func(s *catalogState) { s.end(u) })
+		err = d.state.update(func(s *catalogState) { s.end(just) })
+	}
+	if err != nil && d.ctx.Err() != nil { // the next start removes what is there
+		return refuse(wire.BrokerNotAvailable, "The broker is stopping.")
 	}
 	if err != nil {
 		d.log.Error("partitions not added", "topic", name, "error", err)
-		return errors.Join(refuse(codeOf(err), "%v", err), d.undoGrowth(u, added))
+		return errors.Join(refuse(codeOf(err), "%v", err), d.undoGrowth(&grown, from))
 	}
-	grown := *t
-	grown.Partitions = append(slices.Clone(t.Partitions), added...)
 	all := slices.DeleteFunc(slices.Clone(im.Topics()), func(x *Topic) bool { return x == t })
 	d.image.Store(im.withTopics(append(all, &grown)))
 	d.log.Info("partitions added", "topic", name, "partitions", n)
@@ -66,34 +68,10 @@ func (d *dirCatalog) checkGrowth(t *Topic, n int32, assignment [][]int32) error 
 	return nil
 }
 
-// addLogs makes the partitions of t from the first that it does not have to n. It returns those that it made, with an
-// error too.
-func (d *dirCatalog) addLogs(t *Topic, n int32) (added []*Partition, err error) {
-	for i := int32(len(t.Partitions)); i < n; i++ {
-		if d.closing.Load() {
-			return added, refuse(wire.BrokerNotAvailable, "The broker is stopping.")
-		}
-		var l *logstore.Log
-		if l, err = d.emptiest().Create(t.Name, i, t.ID); err != nil {
-			return added, refuse(wire.KafkaStorageError, "%v", err)
-		}
-		l.Configure(logSettings(&t.Config))
-		added = append(added, d.replica(l))
-		if err = l.BeginEpoch(firstEpoch); err != nil {
-			return added, err
-		}
-	}
-	return added, nil
-}
-
-// undoGrowth removes what was made. If that fails the next start does it.
-func (d *dirCatalog) undoGrowth(u unfinished, added []*Partition) error {
-	var errs []error
-	for _, p := range added {
-		errs = append(errs, p.log.Dir().Delete(p.log))
-	}
-	if err := errors.Join(errs...); err != nil {
+// undoGrowth removes what was made from partition from on. If that fails the next start does it.
+func (d *dirCatalog) undoGrowth(t *Topic, from int) error {
+	if err := d.deleteLogs(t.Partitions[from:]); err != nil {
 		return err
 	}
-	return d.state.update(func(s *catalogState) { s.end(u) })
+	return d.state.update(func(s *catalogState) { s.end([]*Topic{t}) })
 }

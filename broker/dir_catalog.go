@@ -1,17 +1,14 @@
 package broker
 
 import (
-	"crypto/rand"
-	"errors"
+	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/sluice-mq/sluice/config"
 	"github.com/sluice-mq/sluice/logstore"
-	"github.com/sluice-mq/sluice/wire"
 )
 
 // dirCatalog is the catalogue of a broker without a coordinator: a topic exists when log.dirs holds its
@@ -22,6 +19,7 @@ import (
 // file until all are done, so that a crash between them leaves no half topic.
 type dirCatalog struct {
 	node     int32
+	alone    []int32              // of node only, shared by all partitions
 	values   *config.Values       // with what was set while running; guarded by mu
 	static   *config.Values       // without
 	changed  func(*config.Broker) // see onChange; guarded by mu
@@ -29,8 +27,9 @@ type dirCatalog struct {
 	dirs     []*logstore.Dir
 	log      *slog.Logger
 
-	image   atomic.Pointer[Image]
-	closing atomic.Bool
+	image  atomic.Pointer[Image]
+	ctx    context.Context // ends when the broker stops
+	cancel context.CancelFunc
 
 	mu    sync.Mutex // one change at a time; held while writing to disk
 	state *catalogState
@@ -41,8 +40,9 @@ func openDirCatalog(cfg *config.Broker, values *config.Values, dirs []*logstore.
 	if err != nil {
 		return nil, err
 	}
-	d := &dirCatalog{node: cfg.NodeID, values: values, static: values, defaults: cfg, dirs: dirs, log: log, state: state,
-		changed: func(*config.Broker) {}}
+	d := &dirCatalog{node: cfg.NodeID, alone: []int32{cfg.NodeID}, values: values, static: values, defaults: cfg, dirs: dirs,
+		log: log, state: state, changed: func(*config.Broker) {}}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
 	if err := d.clear(); err != nil {
 		return nil, err
 	}
@@ -65,15 +65,17 @@ func (d *dirCatalog) clear() error {
 	if len(d.state.Unfinished) == 0 {
 		return nil
 	}
+	unfinished := unfinishedSet(d.state.Unfinished)
 	for _, dir := range d.dirs {
+		var left []*logstore.Log
 		for _, l := range dir.Logs() {
-			if !slices.ContainsFunc(d.state.Unfinished, func(u unfinished) bool { return u.covers(l.Topic(), l.TopicID(), l.Partition()) }) {
-				continue
+			if unfinished.covers(l.Topic(), l.TopicID(), l.Partition()) {
+				d.log.Warn("removing a partition whose creation or deletion was cut short", "log", l.Name())
+				left = append(left, l)
 			}
-			d.log.Warn("removing a partition whose creation or deletion was cut short", "log", l.Name())
-			if err := dir.Delete(l); err != nil {
-				return err
-			}
+		}
+		if err := dir.DeleteAll(left); err != nil {
+			return err
 		}
 	}
 	return d.state.update(func(s *catalogState) { s.Unfinished = nil })
@@ -119,7 +121,7 @@ func (d *dirCatalog) found(logs []*logstore.Log) ([]*Topic, error) {
 }
 
 func (d *dirCatalog) replica(l *logstore.Log) *Partition {
-	p := &Partition{Topic: l.Topic(), Index: l.Partition(), Leader: d.node, Replicas: []int32{d.node}, ISR: []int32{d.node}, log: l}
+	p := &Partition{Topic: l.Topic(), Index: l.Partition(), Leader: d.node, Replicas: d.alone, ISR: d.alone, log: l}
 	l.OnStable(p.showUnseen)
 	return p
 }
@@ -151,130 +153,7 @@ func logSettings(c *config.TopicConfig) logstore.Settings {
 
 func (d *dirCatalog) Image() *Image { return d.image.Load() }
 
-func (d *dirCatalog) Create(spec TopicSpec, validateOnly bool) (*Topic, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	im := d.image.Load()
-	n, err := d.check(im, &spec)
-	if err != nil {
-		return nil, err
-	}
-	t := &Topic{Name: spec.Name, Partitions: make([]*Partition, n)}
-	for t.ID == [16]byte{} { // zero means "no id" in the protocol
-		_, _ = rand.Read(t.ID[:]) // never fails (crypto/rand)
-	}
-	if err := d.configure(t, spec.Overrides); err != nil {
-		return nil, refuse(wire.InvalidConfig, "%v", err)
-	}
-	if validateOnly {
-		return t, nil
-	}
-	if err := d.makeLogs(t); err != nil {
-		return nil, err
-	}
-	d.image.Store(im.withTopics(append(slices.Clone(im.Topics()), t)))
-	d.log.Info("topic created", "topic", t.Name, "partitions", n)
-	return t, nil
-}
-
-// makeLogs creates the partitions of t, all or none; settings first, so that a topic never exists without them, nor
-// with those that a deleted topic of its name has left because of a crash.
-func (d *dirCatalog) makeLogs(t *Topic) error {
-	u := unfinishedTopic(t.Name, t.ID)
-	several := len(t.Partitions) > 1
-	if several || len(t.Overrides) > 0 || d.state.Topics[t.Name] != nil {
-		if err := d.state.update(func(s *catalogState) {
-			s.set(t.Name, t.Overrides)
-			if several {
-				s.begin(u)
-			}
-		}); err != nil {
-			return refuse(wire.KafkaStorageError, "%v", err)
-		}
-	}
-	for i := range t.Partitions {
-		if d.closing.Load() {
-			return refuse(wire.BrokerNotAvailable, "The broker is stopping.") // the next start removes what is there
-		}
-		l, err := d.emptiest().Create(t.Name, int32(i), t.ID)
-		if err != nil {
-			d.log.Error("topic not created", "topic", t.Name, "partition", i, "error", err)
-			return errors.Join(refuse(wire.KafkaStorageError, "%v", err), d.removeLogs(t))
-		}
-		l.Configure(logSettings(&t.Config))
-		t.Partitions[i] = d.replica(l)
-		if err := l.BeginEpoch(firstEpoch); err != nil { // here, where waiting for the disk holds up nobody
-			return errors.Join(refuse(wire.KafkaStorageError, "%v", err), d.removeLogs(t))
-		}
-	}
-	if several {
-		if err := d.state.update(func(s *catalogState) { s.end(u) }); err != nil {
-			return errors.Join(refuse(wire.KafkaStorageError, "%v", err), d.removeLogs(t))
-		}
-	}
-	return nil
-}
-
-// firstEpoch is the leader epoch of a new partition.
-const firstEpoch = 0
-
-// emptiest is the directory with the fewest partitions, where Kafka too puts the next one. Those that are offline
-// come last.
-func (d *dirCatalog) emptiest() *logstore.Dir {
-	return slices.MinFunc(d.dirs, func(a, b *logstore.Dir) int {
-		if aOff, bOff := a.Err() != nil, b.Err() != nil; aOff != bOff {
-			return boolInt(aOff) - boolInt(bOff)
-		}
-		return len(a.Logs()) - len(b.Logs())
-	})
-}
-
-func (d *dirCatalog) Delete(t *Topic) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	im := d.image.Load()
-	if t = im.TopicByID(t.ID); t == nil { // deleted meanwhile; or with other settings than the caller saw
-		return refuse(wire.UnknownTopicOrPartition, "%s", wire.UnknownTopicOrPartition.Message())
-	}
-	if err := d.state.update(func(s *catalogState) {
-		s.set(t.Name, nil)
-		s.begin(unfinishedTopic(t.Name, t.ID))
-	}); err != nil {
-		return refuse(wire.KafkaStorageError, "%v", err)
-	}
-	rest := slices.DeleteFunc(slices.Clone(im.Topics()), func(x *Topic) bool { return x == t })
-	d.image.Store(im.withTopics(rest))
-	for _, p := range t.Partitions {
-		if p != nil {
-			p.waiters.wakeAll()
-		}
-	}
-	if err := d.removeLogs(t); err != nil {
-		d.log.Error("topic not wholly deleted", "topic", t.Name, "error", err)
-		return refuse(wire.KafkaStorageError, "%v", err)
-	}
-	d.log.Info("topic deleted", "topic", t.Name)
-	return nil
-}
-
-// removeLogs removes what there is of t and then its traces in the state. If that fails the next start goes on.
-func (d *dirCatalog) removeLogs(t *Topic) error {
-	var errs []error
-	for _, p := range t.Partitions {
-		if p != nil {
-			errs = append(errs, p.log.Dir().Delete(p.log))
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return d.state.update(func(s *catalogState) {
-		s.set(t.Name, nil)
-		s.end(unfinishedTopic(t.Name, t.ID))
-	})
-}
-
-func (d *dirCatalog) Close() { d.closing.Store(true) }
+func (d *dirCatalog) Close() { d.cancel() }
 
 // producerIDBlock is how many producer ids one write to disk reserves (as Kafka's ProducerIdsBlock).
 const producerIDBlock = 1000

@@ -87,12 +87,12 @@ func (l *Log) stop() error {
 
 // writeCheckpoint blocks until the file is on the device, if its content changed.
 func (d *Dir) writeCheckpoint(name string) error {
-	offset := func(l *Log) (int64, bool) { return l.RecoveryPoint(), true }
+	offset := (*Log).RecoveryPoint
 	switch name {
 	case logStartFile:
-		offset = func(l *Log) (int64, bool) { return l.StartOffset(), l.StartOffset() > l.segs.Load().s[0].base }
+		offset = (*Log).listedStart
 	case highWatermarkFile:
-		offset = func(l *Log) (int64, bool) { return d.highWatermark(l), true }
+		offset = d.highWatermark
 	}
 	if err := d.Err(); err != nil {
 		return err // nothing that a device like that says counts, and what it has stays as it is
@@ -100,14 +100,19 @@ func (d *Dir) writeCheckpoint(name string) error {
 	return d.suffer(d.writeCheckpointFile(name, offset))
 }
 
-func (d *Dir) writeCheckpointFile(name string, offset func(l *Log) (int64, bool)) error {
+func (d *Dir) writeCheckpointFile(name string, offset func(l *Log) int64) error {
 	d.checkMu.Lock()
 	defer d.checkMu.Unlock()
-	content, listed := appendOffsets(d.Logs(), offset)
-	if bytes.Equal(content, d.written[name]) {
+	logs, last := d.Logs(), d.written[name]
+	if last.unchanged(logs, offset) {
 		return nil
 	}
-	err := WriteFileAtomic(filepath.Join(d.path, name), content)
+	w := renderLogs(logs, offset)
+	if last != nil && bytes.Equal(w.content, last.content) {
+		d.written[name] = w
+		return nil
+	}
+	err := WriteFileAtomic(filepath.Join(d.path, name), w.content)
 	d.full.Store(isNoSpace(err))
 	if err != nil {
 		if !d.unwritten[name] {
@@ -117,8 +122,16 @@ func (d *Dir) writeCheckpointFile(name string, offset func(l *Log) (int64, bool)
 		return err
 	}
 	delete(d.unwritten, name)
-	d.written[name], d.listed[name] = content, listed
+	d.written[name] = w
 	return nil
+}
+
+// listedStart is what log-start-offset-checkpoint has of the log, -1 for nothing: its first segment tells.
+func (l *Log) listedStart() int64 {
+	if start := l.StartOffset(); start > l.segs.Load().s[0].base {
+		return start
+	}
+	return -1
 }
 
 // forget makes sure that no checkpoint says anything of a log that is about to be made under a name which a deleted
@@ -126,7 +139,7 @@ func (d *Dir) writeCheckpointFile(name string, offset func(l *Log) (int64, bool)
 func (d *Dir) forget(log string) error {
 	for _, name := range []string{recoveryPointFile, logStartFile} {
 		d.checkMu.Lock()
-		stale := d.listed[name][log]
+		stale := d.written[name].has(log)
 		d.checkMu.Unlock()
 		if !stale {
 			continue

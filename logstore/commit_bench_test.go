@@ -74,14 +74,18 @@ func BenchmarkCommit(b *testing.B) {
 	b.Run("one in flight/plain", func(b *testing.B) {
 		_, logs := open(b, Settings{})
 		s, m := logs[0].active, makeBatch(1, size, 1, batch.None)
+		if err := s.hold(); err != nil {
+			b.Fatal(err)
+		}
+		defer s.Release()
 		var took []time.Duration
 		pos := int64(0)
 		for b.Loop() {
 			began := time.Now()
-			if err := sys.PwriteFull(s.fd, m, pos); err != nil {
+			if err := sys.PwriteFull(s.file(), m, pos); err != nil {
 				b.Fatal(err)
 			}
-			if err := sys.Fdatasync(s.fd); err != nil {
+			if err := sys.Fdatasync(s.file()); err != nil {
 				b.Fatal(err)
 			}
 			pos += size

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,7 +29,8 @@ type Dir struct {
 	producers producerTotal
 
 	mu     sync.Mutex
-	logs   map[string]*Log // by directory name; nil while being created
+	logs   map[string]*Log // by directory name; nil while being created or deleted
+	sorted []*Log          // those that are there, for Logs; nil: to be made anew
 	closed bool
 
 	trimMu sync.Mutex // one Trim at a time; taken before all other locks
@@ -40,11 +40,9 @@ type Dir struct {
 	timed   atomic.Bool           // some log is flushed by time
 	offline atomic.Pointer[error] // see goOffline
 
-	// checkMu guards written, the last content of each checkpoint file (what did not change is not written), listed, the
-	// logs that the files on disk name (see forget), and unwritten, the files whose last writing failed.
+	// checkMu guards written, what the checkpoint files have, and unwritten, the files whose last writing failed.
 	checkMu   sync.Mutex
-	written   map[string][]byte
-	listed    map[string]map[string]bool
+	written   map[string]*writtenFile
 	unwritten map[string]bool
 
 	full atomic.Bool // there was no space for the last checkpoint
@@ -57,7 +55,7 @@ type Dir struct {
 // Errors: ErrLocked, ErrNotWritable, ErrForeign, ErrUnsupported, or what the file system said.
 func OpenDir(path string, id Identity, o Options) (*Dir, error) {
 	d := &Dir{path: path, opts: o.withDefaults(), lockFD: -1, logs: map[string]*Log{},
-		written: map[string][]byte{}, listed: map[string]map[string]bool{}, unwritten: map[string]bool{}}
+		written: map[string]*writtenFile{}, unwritten: map[string]bool{}}
 	d.files.limit = d.opts.OpenFiles
 	d.tails.limit = d.opts.TailTotalBytes
 	d.producers.limit = d.opts.MaxProducers
@@ -92,6 +90,10 @@ func (d *Dir) open(id Identity) error {
 	stale, err := d.load(clean)
 	if err != nil {
 		return err
+	}
+	if n := len(d.logs); n > d.files.limit {
+		d.opts.Logger.Warn("fewer descriptors than logs: files are closed and opened as they are written to, which is slow; "+
+			"raise the limit (ulimit -n, LimitNOFILE=)", "dir", d.path, "logs", n, "open_files", d.files.limit)
 	}
 	d.flusher, d.committer = startFlusher(d), startCommitter(d)
 	d.startSpace()
@@ -140,17 +142,21 @@ func (d *Dir) ClusterID() string { return d.meta.clusterID }
 // ID is the directory id of meta.properties (KIP-858), "" in files of version 0.
 func (d *Dir) ID() string { return d.meta.dirID }
 
-// Logs returns the logs in order of their names.
+// Logs returns the logs in order of their names. The caller must not change the slice, which others get too: passes
+// over all logs come every few seconds, and there may be many.
 func (d *Dir) Logs() []*Log {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	logs := make([]*Log, 0, len(d.logs))
-	for _, name := range slices.Sorted(maps.Keys(d.logs)) {
-		if l := d.logs[name]; l != nil {
-			logs = append(logs, l)
+	if d.sorted == nil {
+		d.sorted = make([]*Log, 0, len(d.logs))
+		for _, l := range d.logs {
+			if l != nil {
+				d.sorted = append(d.sorted, l)
+			}
 		}
+		slices.SortFunc(d.sorted, func(a, b *Log) int { return strings.Compare(a.name, b.name) })
 	}
-	return logs
+	return d.sorted
 }
 
 // sweepTails gives back the memory of logs that got no appends for a while.

@@ -2,6 +2,7 @@ package logstore
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"sync"
@@ -119,6 +120,9 @@ func (s *segment) open() error {
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return errGone
+	}
+	if sys.NoDescriptors(err) {
+		err = fmt.Errorf("%w: raise the limit (ulimit -n, LimitNOFILE=)", err)
 	}
 	if err != nil {
 		return &os.PathError{Op: "open", Path: path, Err: err}
@@ -269,7 +273,17 @@ func (c *fileCache) removeLocked(s *segment) {
 // yield is for when the process has no descriptor left, whatever the limit says.
 func (c *fileCache) yield(s *segment) bool { return c.evict(2, s) > 0 }
 
-// evict closes up to want files other than that of s, and tells how many.
+// shrink closes what is open above the limit, as far as it may be closed. Opens do so too, two at a time.
+func (c *fileCache) shrink() {
+	c.mu.Lock()
+	excess := len(c.ring) - c.limit
+	c.mu.Unlock()
+	for range excess {
+		c.evict(1, nil)
+	}
+}
+
+// evict closes up to want files other than that of s (nil: any), and tells how many.
 func (c *fileCache) evict(want int, s *segment) (n int) {
 	var victims [2]*segment
 	var busy *Log // has to be flushed first

@@ -207,6 +207,7 @@ func (f *flusher) run() {
 		case <-housekeeping.C:
 			f.resume()
 			f.d.sweepTails()
+			f.d.files.shrink()
 			f.d.removeDue()
 			f.d.writeCheckpoint(highWatermarkFile)
 		case <-checkpoint.C:
@@ -226,15 +227,25 @@ func (f *flusher) run() {
 	}
 }
 
+// removalsAtOnce is how many deleted logs are removed before the flusher looks at its other duties: ten thousand take
+// seconds. At a stop so many go at most; the next start removes the others.
+const removalsAtOnce = 32
+
+// drain does what is queued, but for removals that are left for the next wake-up.
 func (f *flusher) drain() {
-	for {
+	for removed := 0; ; {
 		f.mu.Lock()
-		logs, remove := f.logs, f.remove
-		f.logs, f.remove = nil, nil
+		logs, remove := f.logs, f.remove[:min(len(f.remove), removalsAtOnce-removed)]
+		f.logs, f.remove = nil, f.remove[len(remove):]
+		left := len(f.remove) > 0
 		f.mu.Unlock()
 		if len(logs) == 0 && len(remove) == 0 {
+			if left {
+				f.signal()
+			}
 			return
 		}
+		removed += len(remove)
 		for _, l := range logs {
 			l.queued.Store(false)                // before the flush: a roll during it queues the log again
 			l.flush(l.durable.whole.Swap(false)) // reports its own failure

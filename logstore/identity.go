@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sluice-mq/sluice/internal/sys"
 )
 
 // Identity is whose directory it is.
@@ -115,13 +117,15 @@ func decodeID(s string) (id [16]byte, ok bool) {
 
 // writePartitionFile and readPartitionFile: partition.metadata (Kafka's PartitionMetadataFile).
 func writePartitionFile(dir string, id [16]byte) error {
-	return WriteFileAtomic(filepath.Join(dir, partitionFile), []byte("version: 0\ntopic_id: "+encodeID(id)))
+	return WriteFileAtomic(filepath.Join(dir, partitionFile), renderPartition(id))
 }
+
+func renderPartition(id [16]byte) []byte { return []byte("version: 0\ntopic_id: " + encodeID(id)) }
 
 // readPartitionFile returns a zero id and found false when there is no file.
 func readPartitionFile(dir string) (id [16]byte, found bool, err error) {
 	path := filepath.Join(dir, partitionFile)
-	b, err := os.ReadFile(path)
+	b, err := sys.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return id, false, nil
 	}

@@ -49,7 +49,7 @@ type RecoveredLog struct {
 // ErrLocked: a broker has it open. done is called for each log.
 func RecoverDir(path string, o RecoverOptions, done func(RecoveredLog)) error {
 	r := recovering{path: path, o: o}
-	r.d = &Dir{path: path, lockFD: -1, logs: map[string]*Log{}, written: map[string][]byte{}}
+	r.d = &Dir{path: path, lockFD: -1, logs: map[string]*Log{}, written: map[string]*writtenFile{}}
 	opts := Options{GapsAllowed: func(string) bool { return r.gaps }, Logger: o.Logger, rehearse: o.DryRun}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)

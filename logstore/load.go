@@ -2,6 +2,7 @@ package logstore
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,10 +44,7 @@ func (d *Dir) readOffsets(name string) map[string]int64 {
 	if err != nil {
 		d.opts.Logger.Warn("checkpoint is not readable, going on without", "err", err)
 	}
-	d.listed[name] = map[string]bool{}
-	for log := range m {
-		d.listed[name][log] = true
-	}
+	d.written[name] = &writtenFile{names: slices.Sorted(maps.Keys(m))}
 	return m
 }
 
@@ -220,22 +218,22 @@ func (x *loading) readEpochs() error {
 
 // listFiles returns the base offsets of the segments, in order, and removes what an interrupted Kafka left.
 func (x *loading) listFiles() (bases []int64, err error) {
-	entries, err := os.ReadDir(x.l.dir)
+	names, err := sys.ReadNames(x.l.dir, nil)
 	if err != nil {
 		return nil, err
 	}
 	indexed := map[int64][]string{}
 	x.txnFiles = map[int64]bool{}
-	for _, e := range entries {
-		name := e.Name()
-		path := filepath.Join(x.l.dir, name)
+	for _, name := range names {
 		switch filepath.Ext(name) {
 		case deletedFileSuffix, cleanedFileSuffix, tmpSuffix:
+			path := filepath.Join(x.l.dir, name)
 			if err := sys.Remove(path); err != nil {
 				return nil, err
 			}
 			continue
 		case swapFileSuffix:
+			path := filepath.Join(x.l.dir, name)
 			return nil, fmt.Errorf("%w: %s: an interrupted compaction, which Kafka has to finish", ErrUnsupported, path)
 		}
 		switch base, suffix, ok := parseSegmentFile(name); {
@@ -245,17 +243,17 @@ func (x *loading) listFiles() (bases []int64, err error) {
 		case suffix == logSuffix:
 			bases = append(bases, base)
 		case suffix == indexSuffix, suffix == timeIndexSuffix, suffix == txnIndexSuffix:
-			indexed[base] = append(indexed[base], path)
+			indexed[base] = append(indexed[base], name)
 			if suffix == txnIndexSuffix {
 				x.txnFiles[base] = true
 			}
 		}
 	}
 	slices.Sort(bases)
-	for base, paths := range indexed {
+	for base, names := range indexed {
 		if _, ok := slices.BinarySearch(bases, base); !ok {
-			for _, path := range paths {
-				if err := sys.Remove(path); err != nil {
+			for _, name := range names {
+				if err := sys.Remove(filepath.Join(x.l.dir, name)); err != nil {
 					return nil, err
 				}
 			}

@@ -125,8 +125,9 @@ type Listener struct {
 // SlowWriteAfter is from when on a write is reported to Listener.SlowWrite.
 const SlowWriteAfter = time.Millisecond
 
-// defaultOpenFiles leaves a quarter for sockets and short-lived files.
-func defaultOpenFiles() int {
+// DefaultOpenFiles is for all Dirs of a process together: three quarters of the descriptors it may have. The rest is
+// for sockets, indexes and whatever is open for a moment.
+func DefaultOpenFiles() int {
 	n, err := sys.MaxFiles()
 	if err != nil {
 		n = 1024
@@ -155,7 +156,7 @@ func (o Options) withDefaults() Options {
 	def(&o.TailTotalBytes, 32<<20)
 	defInt(&o.RecoveryThreads, min(max(2, runtime.GOMAXPROCS(0)), 16))
 	if o.OpenFiles == 0 {
-		o.OpenFiles = defaultOpenFiles()
+		o.OpenFiles = DefaultOpenFiles()
 	}
 	def(&o.MaxProducers, 1_000_000)
 	o.ProducerExpiration = cmp.Or(o.ProducerExpiration, 24*time.Hour)

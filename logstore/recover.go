@@ -9,14 +9,17 @@ import (
 	"io"
 	"math"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/sluice-mq/sluice/internal/sys"
 	"github.com/sluice-mq/sluice/wire/batch"
 )
 
-// recoveryBuffer is what a walk reads at once: one per log being loaded, so two at a time.
+// recoveryBuffer is what a walk reads at once. There are as many buffers as logs are loaded at a time.
 const recoveryBuffer = 256 << 10
+
+var recoveryBuffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, recoveryBuffer) }}
 
 // recover brings the segments of x into a state that appends can go on from, and returns the log end.
 //
@@ -170,7 +173,12 @@ func (w *walk) segment(s *segment) error {
 	if !w.walked {
 		w.walked = true
 		w.r.From = s.base
-		w.buf = bufio.NewReaderSize(nil, recoveryBuffer)
+	}
+	w.r.Segments++
+	if s.size.Load() == 0 {
+		if unused, err := s.unused(); unused || err != nil {
+			return err
+		}
 	}
 	if err := s.hold(); err != nil {
 		return err
@@ -178,8 +186,10 @@ func (w *walk) segment(s *segment) error {
 	defer s.Release()
 	size := s.size.Load()
 	s.reset()
+	w.buf = recoveryBuffers.Get().(*bufio.Reader)
+	defer recoveryBuffers.Put(w.buf)
 	w.buf.Reset(&fileReader{fd: s.file()})
-	w.r.Segments++
+	defer w.buf.Reset(nil)
 	for pos := int64(0); pos < size; {
 		b, err := w.buf.Peek(int(min(batch.HeaderSize, size-pos)))
 		if err != nil {
@@ -211,6 +221,17 @@ func (w *walk) segment(s *segment) error {
 		return err
 	}
 	return s.times.spill()
+}
+
+// unused tells whether nothing was ever written to s, a segment without bytes: both indexes are there and have no
+// entries. They are left alone, and so are not to be synced again at the next stop.
+func (s *segment) unused() (bool, error) {
+	none := func(indexEntry) bool { return false }
+	if _, ok, err := s.offsets.load(none); !ok || err != nil {
+		return false, err
+	}
+	_, ok, err := s.times.load(none)
+	return ok, err
 }
 
 // header checks what the header says; why is "" when nothing is wrong with it. b is cut at the end of the file.
@@ -403,6 +424,8 @@ func (x *loading) report(r Recovery) {
 	case r.Why != "":
 		o.Logger.Error("log is damaged below its recovery point; nothing was cut, it takes no appends",
 			append(attrs, "why", r.Why)...)
+	case r.Bytes == 0:
+		o.Logger.Debug("log was empty after an unclean stop", "log", x.l.name)
 	default:
 		o.Logger.Info("log was checked after an unclean stop", attrs...)
 	}

@@ -242,7 +242,7 @@ func (x *loading) trySnapshot(path string, offset, end, from, newest int64) (kee
 	if from != noOffset {
 		return atBase, false, nil
 	}
-	b, err := os.ReadFile(path)
+	b, err := sys.ReadFile(path)
 	if err != nil {
 		return false, false, err
 	}
