@@ -25,6 +25,7 @@ func (d *Dir) Close() error {
 	d.mu.Unlock()
 	d.awaitTrim() // and none begins any more
 	logs := d.Logs()
+	d.pacer.close()
 	errs := stopAll(logs)
 	d.committer.close()
 	d.flusher.close()
@@ -77,6 +78,7 @@ func (l *Log) stop() error {
 	}
 	l.flushMu.Lock()
 	defer l.flushMu.Unlock()
+	l.unreserve(l.active)
 	_, err := l.flushFiles(true)
 	return err
 }

@@ -108,6 +108,7 @@ func (d *Dir) newLog(name, topic string, partition int32) *Log {
 func (l *Log) publish(segments []*segment, start, end int64) {
 	l.segs.Store(&segList{segments})
 	l.active = segments[len(segments)-1]
+	l.active.asked.Store(l.active.size.Load())
 	l.start.Store(start)
 	l.end.Store(end)
 	l.durable.init(l.RecoveryPoint(), end)

@@ -51,6 +51,7 @@ func (l *Log) release() {
 	l.mu.Unlock()
 	if list := l.segs.Load(); list != nil {
 		for _, s := range list.s {
+			l.d.pacer.reserve.forget(s)
 			s.Release()
 		}
 	}

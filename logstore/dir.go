@@ -23,6 +23,7 @@ type Dir struct {
 	lockFD    int
 	flusher   *flusher
 	committer *committer
+	pacer     pacer
 	tails     tailTotal
 	indexes   indexCache
 	producers producerTotal
@@ -87,6 +88,7 @@ func (d *Dir) open(id Identity) error {
 		return err
 	}
 	d.flusher, d.committer = startFlusher(d), startCommitter(d)
+	d.pacer.start(d)
 	for _, path := range stale {
 		d.flusher.addRemoval(path)
 	}

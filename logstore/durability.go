@@ -161,7 +161,9 @@ func (l *Log) commit(c *committer) error {
 				continue // deleted meanwhile
 			}
 			c.syncs.Add(1)
+			size := s.size.Load()
 			err := l.d.opts.fdatasync(s.fd)
+			raise(&s.asked, size)
 			s.Release()
 			if err != nil {
 				return &os.PathError{Op: "fdatasync", Path: s.stem + logSuffix, Err: err}

@@ -67,6 +67,9 @@ func (l *Log) flushFiles(active bool) (upTo int64, err error) {
 		if s.flushed || !sealed && (!active || idle) || !s.tryRetain() {
 			continue
 		}
+		if sealed {
+			l.unreserve(s)
+		}
 		err := s.sync(l.d.opts.fdatasync)
 		s.Release()
 		if err != nil {

@@ -45,6 +45,7 @@ type Log struct {
 	hints   hints
 	epochs  epochs
 	durable durability
+	pace    pace
 
 	// flushMu is held while files are synced. It guards recoveryPoint's change and segment.flushed.
 	flushMu       sync.Mutex
@@ -201,6 +202,7 @@ func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info Appen
 	}
 	s.appended(pos, int64(len(b)), info.Last, b.MaxTimestamp(), l.settings.IndexIntervalBytes)
 	l.tail.add(b, info.Last+1, s, pos, ref)
+	l.noteDirty(s, pos+int64(len(b)), int64(len(b)))
 	if numbered {
 		l.producers.noteAppend(p, b)
 	}

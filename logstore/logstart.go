@@ -118,6 +118,7 @@ var retiredSuffixes = append(segmentSuffixes[:], snapshotSuffix)
 // be removed after delay. Who has a hold on the segment reads on. The .log goes first: without it the others are
 // nothing.
 func (d *Dir) retire(s *segment, delay time.Duration) error {
+	d.pacer.reserve.forget(s)
 	for _, suffix := range retiredSuffixes {
 		path := s.stem + suffix
 		err := error(nil)

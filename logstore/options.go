@@ -17,6 +17,10 @@ type Options struct {
 	IndexIntervalBytes int   // log.index.interval.bytes: 4096
 	IndexMaxBytes      int   // log.index.size.max.bytes: 10 MiB
 
+	// WriteBackBytes is how many new bytes of a segment the kernel is asked to write to the device before it would by
+	// itself: 4 MiB. Negative: it is not asked.
+	WriteBackBytes int64
+
 	// TailBytes is how many of a log's newest bytes are held in memory while some reader is caught up: 256 KiB.
 	// Negative: none.
 	TailBytes int
@@ -57,6 +61,8 @@ type Options struct {
 	// pwrite replaces the write of record bytes, so that tests can make it fail or count it.
 	pwrite    func(fd int, b []byte, off int64) (int, error)
 	fdatasync func(fd int) error // Sync, or the system call
+	// startWriteback and reserve replace the system calls.
+	startWriteback, reserve func(fd int, off, n int64) error
 	// now replaces the clock that producers expire by.
 	now func() time.Time
 	// step is called between the steps of operations that a crash may interrupt.
@@ -79,6 +85,8 @@ type Settings struct {
 	// DeleteDelay is file.delete.delay.ms: how long the files of a deleted segment stay, as .deleted. Zero: not at
 	// all. Readers do not need it, their holds keep what they read.
 	DeleteDelay time.Duration
+	// Preallocate has space reserved behind the end of the active segment, ahead of the appends (preallocate).
+	Preallocate bool
 }
 
 func (o *Options) settings() Settings {
@@ -125,6 +133,7 @@ func (o Options) withDefaults() Options {
 	def(&o.SegmentMillis, 7*24*time.Hour.Milliseconds())
 	defInt(&o.IndexIntervalBytes, 4096)
 	defInt(&o.IndexMaxBytes, 10<<20)
+	def(&o.WriteBackBytes, 4<<20)
 	defInt(&o.TailBytes, 256<<10)
 	def(&o.TailTotalBytes, 32<<20)
 	defInt(&o.RecoveryThreads, 2)
@@ -158,6 +167,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.pwrite == nil {
 		o.pwrite = sys.Pwrite
+	}
+	if o.startWriteback == nil {
+		o.startWriteback = sys.StartWriteback
+	}
+	if o.reserve == nil {
+		o.reserve = sys.Reserve
 	}
 	if o.fdatasync == nil {
 		o.fdatasync = o.Sync

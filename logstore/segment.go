@@ -35,6 +35,11 @@ type segment struct {
 	// and nobody has synced them. Guarded by Log.flushMu.
 	flushed, rebuilt bool
 
+	// mark is the size at which the pacer wants to see the segment again; below asked it has started write-back. Both
+	// may be anything else after a truncation: they are about when, not about what.
+	mark, asked atomic.Int64
+	reservation reservation
+
 	// maxMu guards the largest timestamp and the last offset of the batch that has it. Held for two stores.
 	maxMu      sync.Mutex
 	maxTime    int64
@@ -158,9 +163,11 @@ func (s *segment) sync(fdatasync func(fd int) error) error {
 	if err := s.times.spill(); err != nil {
 		return err
 	}
+	size := s.size.Load()
 	if err := fdatasync(s.fd); err != nil {
 		return &os.PathError{Op: "fdatasync", Path: s.stem + logSuffix, Err: err}
 	}
+	raise(&s.asked, size)
 	if err := s.offsets.sync(); err != nil {
 		return err
 	}
