@@ -25,6 +25,7 @@ func (d *Dir) Close() error {
 	d.mu.Unlock()
 	d.awaitTrim() // and none begins any more
 	logs := d.Logs()
+	d.scrubber.close()
 	d.pacer.close()
 	errs := stopAll(logs)
 	d.committer.close()

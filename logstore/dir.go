@@ -24,6 +24,7 @@ type Dir struct {
 	flusher   *flusher
 	committer *committer
 	pacer     pacer
+	scrubber  *scrubber // nil: none
 	tails     tailTotal
 	indexes   indexCache
 	producers producerTotal
@@ -89,6 +90,9 @@ func (d *Dir) open(id Identity) error {
 	}
 	d.flusher, d.committer = startFlusher(d), startCommitter(d)
 	d.pacer.start(d)
+	if d.opts.ScrubBytesPerSecond > 0 {
+		d.scrubber = startScrubber(d)
+	}
 	for _, path := range stale {
 		d.flusher.addRemoval(path)
 	}

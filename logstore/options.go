@@ -49,6 +49,11 @@ type Options struct {
 	// MaxProducers bounds how many producers all logs of the Dir remember: 1,000,000, about 210 MB.
 	MaxProducers int64
 
+	// ScrubBytesPerSecond is how fast segments below the recovery point are read and checked in the background; 0: they
+	// are not. ScrubInterval, 7 days, is the time from one such pass to the next.
+	ScrubBytesPerSecond int64
+	ScrubInterval       time.Duration
+
 	// RecoveryThreads is num.recovery.threads.per.data.dir: 2.
 	RecoveryThreads int
 
@@ -109,6 +114,10 @@ type Listener struct {
 	Loading func(done, n int)
 	// Recovered: after an unclean stop, a log's segments from the recovery point on were read and checked.
 	Recovered func(l *Log, r Recovery)
+	// Damaged: a segment below the recovery point is not what was written. Scrubbed: a whole pass over the log
+	// directory at path is done, and has found so many.
+	Damaged  func(l *Log, d Damage)
+	Scrubbed func(path string, damaged int64)
 	// Failed: the log takes no appends from now on.
 	Failed func(l *Log, err error)
 }
@@ -138,6 +147,7 @@ func (o Options) withDefaults() Options {
 	def(&o.TailTotalBytes, 32<<20)
 	defInt(&o.RecoveryThreads, 2)
 	def(&o.MaxProducers, 1_000_000)
+	o.ScrubInterval = cmp.Or(o.ScrubInterval, 7*24*time.Hour)
 	o.ProducerExpiration = cmp.Or(o.ProducerExpiration, 24*time.Hour)
 	o.ProducerExpirationCheck = cmp.Or(o.ProducerExpirationCheck, 10*time.Minute)
 	if o.CheckpointInterval == 0 {
