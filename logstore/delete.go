@@ -34,7 +34,7 @@ func (d *Dir) Delete(l *Log) error {
 	d.mu.Lock()
 	delete(d.logs, l.name)
 	d.mu.Unlock()
-	d.flusher.addRemoval(gone)
+	d.flusher.addRemoval(removal{gone, l.segs.Load().s})
 	return err
 }
 

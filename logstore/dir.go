@@ -94,7 +94,7 @@ func (d *Dir) open(id Identity) error {
 		d.scrubber = startScrubber(d)
 	}
 	for _, path := range stale {
-		d.flusher.addRemoval(path)
+		d.flusher.addRemoval(removal{path: path})
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -110,7 +111,13 @@ type flusher struct {
 
 	mu     sync.Mutex
 	logs   []*Log
-	remove []string
+	remove []removal
+}
+
+// removal is the directory of a deleted log.
+type removal struct {
+	path string
+	s    []*segment // of a log that was in use
 }
 
 func startFlusher(d *Dir) *flusher {
@@ -130,9 +137,9 @@ func (f *flusher) add(l *Log) {
 }
 
 // addRemoval queues a directory for removal.
-func (f *flusher) addRemoval(path string) {
+func (f *flusher) addRemoval(r removal) {
 	f.mu.Lock()
-	f.remove = append(f.remove, path)
+	f.remove = append(f.remove, r)
 	f.mu.Unlock()
 	f.signal()
 }
@@ -159,8 +166,9 @@ func (f *flusher) run() {
 	for {
 		select {
 		case <-f.wake:
-			f.drain()
+			f.drain(false)
 		case <-housekeeping.C:
+			f.drain(false) // what readers had a hold on
 			f.d.sweepTails()
 			f.d.removeDue()
 			f.d.writeCheckpoint(highWatermarkFile)
@@ -175,29 +183,43 @@ func (f *flusher) run() {
 			f.d.retain()
 			retention.Reset(f.d.opts.RetentionInterval)
 		case <-f.stop:
-			f.drain()
+			f.drain(true)
 			return
 		}
 	}
 }
 
-func (f *flusher) drain() {
+// drain does all that is queued. The removal of logs that readers have holds on is left for later, unless it is the
+// last time.
+func (f *flusher) drain(last bool) {
+	var held []removal
 	for {
 		f.mu.Lock()
 		logs, remove := f.logs, f.remove
 		f.logs, f.remove = nil, nil
 		f.mu.Unlock()
 		if len(logs) == 0 && len(remove) == 0 {
-			return
+			break
 		}
 		for _, l := range logs {
 			l.queued.Store(false)                // before the flush: a roll during it queues the log again
 			l.flush(l.durable.whole.Swap(false)) // reports its own failure
 		}
-		for _, path := range remove {
-			f.d.removeAll(path)
+		for _, r := range remove {
+			switch free := !slices.ContainsFunc(r.s, func(s *segment) bool { return s.refs.Load() > 0 }); {
+			case free:
+				f.d.shrinkAll(r.path)
+				f.d.removeAll(r.path)
+			case last:
+				f.d.removeAll(r.path)
+			default:
+				held = append(held, r)
+			}
 		}
 	}
+	f.mu.Lock()
+	f.remove = append(f.remove, held...)
+	f.mu.Unlock()
 }
 
 // close waits until all that was queued is done.

@@ -184,3 +184,44 @@ func keepBusy(b *testing.B, dir string, stop chan struct{}) (done chan struct{})
 	}()
 	return done
 }
+
+// BenchmarkRemove is how long the longest call takes that frees a file's blocks and pages, at once or in
+// steps.
+func BenchmarkRemove(b *testing.B) {
+	for _, step := range []int64{0, 16 << 20, 64 << 20, 256 << 20} {
+		b.Run(fmt.Sprintf("step=%dM", step>>20), func(b *testing.B) {
+			const size = 1 << 30
+			path := filepath.Join(b.TempDir(), "f")
+			var took []time.Duration
+			for b.Loop() {
+				b.StopTimer()
+				fd, err := OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for pos := int64(0); pos < size; pos += 1 << 20 {
+					if err := PwriteFull(fd, make([]byte, 1<<20), pos); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if err := Fdatasync(fd); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+				// As Shrink does it.
+				for left := int64(size) - step; step > 0 && left > 0; left -= step {
+					began := time.Now()
+					if err := Truncate(fd, left); err != nil {
+						b.Fatal(err)
+					}
+					took = append(took, time.Since(began))
+				}
+				CloseFile(fd)
+				began := time.Now()
+				Remove(path)
+				took = append(took, time.Since(began))
+			}
+			reportTook(b, took)
+		})
+	}
+}

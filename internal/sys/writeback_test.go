@@ -72,3 +72,22 @@ func TestStartWriteback(t *testing.T) {
 		t.Fatal(free, err)
 	}
 }
+
+// TestShrink: all but the first step goes, and a file that is smaller stays as it is.
+func TestShrink(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	for _, size := range []int64{0, 100, 4096, 4097, 100_000} {
+		if err := os.WriteFile(path, make([]byte, size), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := Shrink(path, 4096); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(path); err != nil || info.Size() > 4096 || size <= 4096 && info.Size() != size {
+			t.Errorf("%d bytes: %d are left, %v", size, info.Size(), err)
+		}
+	}
+	if err := Shrink(path+"no", 1); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+}
