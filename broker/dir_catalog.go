@@ -140,6 +140,7 @@ func logSettings(c *config.TopicConfig) logstore.Settings {
 		IndexIntervalBytes: c.IndexIntervalBytes, IndexMaxBytes: c.IndexMaxBytes,
 		Retention:   logstore.Retention{Delete: c.Delete, Millis: c.RetentionMillis, Bytes: c.RetentionBytes},
 		DeleteDelay: c.DeleteDelay,
+		Preallocate: c.Preallocate,
 		Flush:       logFlush(c),
 	}
 }

@@ -45,6 +45,8 @@ func TestRemovalWaitsForReaders(t *testing.T) {
 		d := openTest(t, path, small())
 		l := coldLog(t, d, "t")
 		spans := read(t, l)
+		d.flusher.close() // its part is ours now
+		defer func() { d.flusher = startFlusher(d) }()
 		if err := d.Delete(l); err != nil {
 			t.Fatal(err)
 		}
