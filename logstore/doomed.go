@@ -38,15 +38,16 @@ func (x *doomed) add(f doomedFile) {
 	x.mu.Unlock()
 }
 
-// removeDue removes the files whose time has come. A log that was deleted meanwhile has taken its files along.
+// removeDue removes the files whose time has come, or all of them where space is short. A log that was deleted meanwhile has taken its files along.
 func (d *Dir) removeDue() {
 	now := d.now()
 	var due []doomedFile
 	x := &d.doomed
+	short := d.short()
 	x.mu.Lock()
 	kept := x.files[:0]
 	for _, f := range x.files {
-		if f.due <= now && !f.held() {
+		if (f.due <= now || short) && !f.held() {
 			due = append(due, f)
 		} else {
 			kept = append(kept, f)
@@ -63,7 +64,10 @@ func (d *Dir) removeDue() {
 	}
 }
 
-func (f *doomedFile) held() bool { return f.s != nil && f.s.refs.Load() > 0 }
+func (f *doomedFile) held() bool { return f.s != nil && f.s.inUse() }
+
+// inUse tells whether somebody has the file open; for a segment that is, or is about to be, out of its log.
+func (s *segment) inUse() bool { return s.state.Load() != segGone }
 
 func (f *doomedFile) remove() error {
 	if f.s != nil {

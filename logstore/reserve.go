@@ -64,7 +64,7 @@ func (r *reservations) serve(l *Log, s *segment) (mark int64) {
 	if !r.allow(s, upTo-from) {
 		return size + ahead // perhaps others have given back by then
 	}
-	switch err := l.d.opts.reserve(s.fd, from, upTo-from); {
+	switch err := l.d.opts.reserve(s.file(), from, upTo-from); {
 	case errors.Is(err, sys.ErrNoReserve):
 		r.never.Store(true)
 		return unmarked
@@ -87,8 +87,8 @@ func (r *reservations) allow(s *segment, n int64) bool {
 	if r.total.Load()+n > reserveTotal {
 		return false
 	}
-	free, err := sys.FreeSpace(s.fd)
-	return err == nil && n <= free/reserveShare
+	space := &s.l.d.space
+	return n <= (space.free.Load()-space.floor.Load())/reserveShare
 }
 
 // end gives back what is reserved behind the end of s, which nobody appends to any more, for good. It looks at the
@@ -103,12 +103,12 @@ func (r *reservations) end(s *segment) error {
 	r.count(x, 0)
 	size := s.size.Load()
 	if x.upTo <= size {
-		has, err := sys.Allocated(s.fd)
+		has, err := sys.Allocated(s.file())
 		if err != nil || has < size+reserveFrom/2 {
 			return err // metadata and delayed allocation make it inexact: less than half a piece is not worth a journal entry
 		}
 	}
-	return sys.Unreserve(s.fd, size)
+	return sys.Unreserve(s.file(), size)
 }
 
 // forget is end for a segment whose file is about to be removed.

@@ -39,8 +39,8 @@ type scrubber struct {
 	position               atomic.Pointer[ScrubPosition]
 }
 
-// Damage is what the scrub found wrong in a log below its recovery point.
-type Damage struct {
+// Flaw is what the scrub found wrong in a log below its recovery point.
+type Flaw struct {
 	Base      int64 // of the segment
 	Pos, Size int64 // which of its bytes
 	Offset    int64 // of the first record that is not there, or not sure to be right
@@ -194,9 +194,7 @@ func (x *scrubber) log(l *Log) bool {
 			return true
 		}
 		x.note()
-		whole := x.segment(l, s, next)
-		s.Release()
-		if !whole {
+		if !x.segment(l, s, next) {
 			break
 		}
 		x.state.Position.Offset, x.state.Found = next, x.found
@@ -207,7 +205,7 @@ func (x *scrubber) log(l *Log) bool {
 	return false
 }
 
-// coldSegment returns the first segment from offset off on that is below the recovery point, with a hold, and where
+// coldSegment returns the first segment from offset off on that is below the recovery point, and where
 // the one behind it begins; nil for none.
 func coldSegment(l *Log, off int64) (s *segment, next int64) {
 	list := l.segs.Load()
@@ -222,9 +220,7 @@ func coldSegment(l *Log, off int64) (s *segment, next int64) {
 		if next > l.RecoveryPoint() {
 			break
 		}
-		if list.s[i].tryRetain() {
-			return list.s[i], next
-		}
+		return list.s[i], next
 	}
 	return nil, 0
 }
@@ -245,23 +241,23 @@ func isCurrent(l *Log, s *segment) bool {
 	return !l.closed.Load() && slices.Contains(l.segs.Load().s, s)
 }
 
-// maxDamages bounds what is told of one segment: a file of garbage has no end of places where it is damaged.
-const maxDamages = 8
+// maxFlaws bounds what is told of one segment: a file of garbage has no end of places where it is damaged.
+const maxFlaws = 8
 
 // check reads s, which next follows, and returns what is wrong with it.
-func (x *scrubber) check(l *Log, s *segment, next int64) (found []Damage) {
+func (x *scrubber) check(l *Log, s *segment, next int64) (found []Flaw) {
 	f, err := OpenSegment(s.stem+logSuffix, ReadOptions{Progress: x.progress})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // deleted
 	}
 	if err != nil {
-		return []Damage{{Base: s.base, Offset: s.base, Why: err.Error()}}
+		return []Flaw{{Base: s.base, Offset: s.base, Why: err.Error()}}
 	}
 	defer f.Close()
 	w := scrubWalk{s: s, start: l.start.Load()}
 	w.order = order{segment: s.base, next: s.base, epoch: -1, gaps: l.d.opts.GapsAllowed(l.topic), epochs: l.epochs.all()}
 	gaps := w.order.gaps
-	for x.ctx.Err() == nil && len(w.found) < maxDamages {
+	for x.ctx.Err() == nil && len(w.found) < maxFlaws {
 		var p Piece
 		if err := f.Next(&p); errors.Is(err, io.EOF) {
 			if w.order.next > next || w.order.next < next && !gaps && !w.lost {
@@ -283,11 +279,11 @@ type scrubWalk struct {
 	start int64 // of the log
 	order order
 	lost  bool // what came last was damaged
-	found []Damage
+	found []Flaw
 }
 
 func (w *scrubWalk) damaged(p *Piece, why string) {
-	w.found = append(w.found, Damage{Base: w.s.base, Pos: p.Pos, Size: p.Size, Offset: w.order.next, Why: why})
+	w.found = append(w.found, Flaw{Base: w.s.base, Pos: p.Pos, Size: p.Size, Offset: w.order.next, Why: why})
 	w.lost = true
 }
 
@@ -310,7 +306,8 @@ func (w *scrubWalk) piece(p *Piece, gaps bool) {
 	w.lost, w.order.next, w.order.epoch = false, h.last+1, epoch
 }
 
-func (x *scrubber) report(l *Log, d Damage) {
+// report has what is damaged known, and the log lossy from there on.
+func (x *scrubber) report(l *Log, d Flaw) {
 	x.found++
 	x.damages.Store(max(x.damages.Load(), x.found))
 	x.d.opts.Logger.Error("cold segment is damaged", "log", l.name, "segment", segmentName(d.Base), "at", d.Pos,
@@ -318,6 +315,7 @@ func (x *scrubber) report(l *Log, d Damage) {
 	if f := x.d.opts.Listener.Damaged; f != nil {
 		f(l, d)
 	}
+	l.MarkLossy(d.Offset, fmt.Sprintf("%s%s at %d: %s", segmentName(d.Base), logSuffix, d.Pos, d.Why))
 }
 
 // progress is called with every read.

@@ -49,11 +49,11 @@ func rot(t *testing.T, path string, at int64) {
 }
 
 // scrubOptions are those of a Dir that makes one pass after the other and tells what it finds.
-func scrubOptions() (o Options, damaged chan Damage, passes chan int64) {
+func scrubOptions() (o Options, damaged chan Flaw, passes chan int64) {
 	o = small()
 	o.ScrubBytesPerSecond, o.ScrubInterval = 1<<40, time.Millisecond
-	damaged, passes = make(chan Damage, 1000), make(chan int64)
-	o.Listener.Damaged = func(_ *Log, d Damage) { damaged <- d }
+	damaged, passes = make(chan Flaw, 1000), make(chan int64)
+	o.Listener.Damaged = func(_ *Log, d Flaw) { damaged <- d }
 	o.Listener.Scrubbed = func(_ string, n int64) {
 		select {
 		case passes <- n:
@@ -70,8 +70,8 @@ func TestScrubOfARunningLog(t *testing.T) {
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
 			d := openTest(t, tempDir(t), small())
 			l := coldLog(t, d, "t")
-			var found []Damage
-			d.opts.Listener.Damaged = func(_ *Log, d Damage) { found = append(found, d) }
+			var found []Flaw
+			d.opts.Listener.Damaged = func(_ *Log, d Flaw) { found = append(found, d) }
 			d.opts.ScrubBytesPerSecond = 1 << 40
 			x := newScrubber(d)
 			if !x.pass() || len(found) > 0 || x.damages.Load() != 0 {
@@ -197,7 +197,7 @@ func TestScrubOfWhatGoesAway(t *testing.T) {
 	s := l.segs.Load().s[0]
 	rot(t, s.stem+logSuffix, 100)
 	d.opts.ScrubBytesPerSecond = 1
-	d.opts.Listener.Damaged = func(_ *Log, f Damage) { t.Errorf("found %+v", f) }
+	d.opts.Listener.Damaged = func(_ *Log, f Flaw) { t.Errorf("found %+v", f) }
 	x := newScrubber(d)
 	gone := false
 	x.pace.sleep = func(time.Duration) bool {

@@ -151,8 +151,8 @@ func (p *pacer) round() {
 // serve does what is due at l's active segment. The one before it is the flusher's, who syncs it.
 func (p *pacer) serve(l *Log) {
 	s := l.segs.Load().last()
-	if !s.tryRetain() {
-		return
+	if s.hold() != nil {
+		return // deleted; or out of descriptors, and the kernel does it in its own time
 	}
 	defer s.Release()
 	for {
@@ -181,7 +181,7 @@ func (p *pacer) sweep() {
 	now := p.appended.Load()
 	p.d.eachLog(func(l *Log) {
 		s := l.segs.Load().last()
-		if s.asked.Load() < s.size.Load()&^(pageSize-1) && s.tryRetain() {
+		if s.asked.Load() < s.size.Load()&^(pageSize-1) && s.hold() == nil {
 			p.writeBack(s, s.size.Load()&^(pageSize-1))
 			s.Release()
 		}
@@ -197,7 +197,7 @@ func (p *pacer) writeBack(s *segment, upTo int64) {
 	if from >= upTo {
 		return
 	}
-	if err := p.d.opts.startWriteback(s.fd, from, upTo-from); err != nil {
+	if err := p.d.opts.startWriteback(s.file(), from, upTo-from); err != nil {
 		// The kernel will do it in its own time. If the device is at fault, the next sync says so.
 		p.failures.Add(1)
 	}

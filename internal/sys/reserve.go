@@ -61,15 +61,3 @@ func Allocated(fd int) (int64, error) {
 		return st.Blocks * 512, err
 	}
 }
-
-// FreeSpace is how many bytes the file system of the open file has for us.
-func FreeSpace(fd int) (int64, error) {
-	var st unix.Statfs_t
-	for {
-		err := unix.Fstatfs(fd, &st)
-		if err == unix.EINTR {
-			continue
-		}
-		return int64(st.Bavail) * st.Bsize, err
-	}
-}
