@@ -83,7 +83,7 @@ func (l *Log) stop() error {
 	}
 	l.flushMu.Lock()
 	defer l.flushMu.Unlock()
-	l.unreserve(l.active)
+	l.unreserveLast()
 	_, err := l.flushFiles(true)
 	return err
 }

@@ -35,6 +35,7 @@ type reservation struct {
 	upTo    int64 // the end of the blocks that were asked for, 0: none were
 	counted int64 // its part of reservations.total
 	ended   bool  // given back, and none are taken any more
+	left    bool  // recovery has read the file, whose writer may have left some
 }
 
 // serve reserves what is due for l's active segment s and returns the size at which it is to be called again.
@@ -120,9 +121,22 @@ func (r *reservations) forget(s *segment) {
 	r.count(x, 0)
 }
 
-// unreserve ends the reservation of s, in the background or at the stop.
+// unreserve ends the reservation of s, on which the caller has a hold, in the background or at the stop.
 func (l *Log) unreserve(s *segment) {
 	if err := l.d.pacer.reserve.end(s); err != nil && !l.closed.Load() {
 		l.d.opts.Logger.Warn("reserved space was not given back", "log", l.name, "base", s.base, "err", err)
+	}
+}
+
+// unreserveLast is for the active segment at the stop: if it may have a reservation, of ours or of a process that was
+// killed. The others' files are not even opened.
+func (l *Log) unreserveLast() {
+	s := l.active
+	s.reservation.mu.Lock()
+	some := s.reservation.upTo > 0 || s.reservation.left
+	s.reservation.mu.Unlock()
+	if some && s.hold() == nil {
+		l.unreserve(s)
+		s.Release()
 	}
 }

@@ -98,7 +98,9 @@ func TestScrubOfARunningLog(t *testing.T) {
 			if x.damages.Load() != int64(len(found)) {
 				t.Errorf("%d damages are counted, %d were found", x.damages.Load(), len(found))
 			}
-			appendTest(t, l, makeBatch(1, 10, 1, batch.None), nil) // goes on
+			if lost := l.Damage(); lost == nil || lost.At != s.base+2 || lost.UpTo != list[4].base {
+				t.Errorf("the log has lost %v", lost)
+			}
 		})
 	}
 }
@@ -106,6 +108,10 @@ func TestScrubOfARunningLog(t *testing.T) {
 // secondBatch is where the second batch of the segment begins.
 func secondBatch(t *testing.T, s *segment) int64 {
 	t.Helper()
+	if err := s.hold(); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Release()
 	sc := getScratch()
 	defer putScratch(sc)
 	h, err := sc.headAt(s, 0, s.size.Load())
