@@ -45,7 +45,9 @@ type Broker struct {
 	ended    sync.Once
 
 	// Counters that are not on the data path.
-	parked atomic.Int64 // fetches waiting
+	parked     atomic.Int64 // fetches waiting
+	slowWrites atomic.Int64 // appends whose write took more than logstore.SlowWriteAfter
+
 	hungUp atomic.Int64 // connections closed for what they sent
 
 	adjustLogs func(*logstore.Options) // for tests of devices that fail; nil
@@ -136,9 +138,11 @@ func (b *Broker) openDirs(cfg *config.Broker) error {
 		IndexIntervalBytes: s.IndexIntervalBytes, IndexMaxBytes: s.IndexMaxBytes,
 		ProducerExpiration: cfg.ProducerExpiration, ProducerExpirationCheck: cfg.ProducerExpirationCheck,
 		MaxProducers: cfg.MaxProducers, RetentionInterval: cfg.RetentionCheck, FlushCheckInterval: cfg.FlushCheck,
+		WriteBackBytes: cmp.Or(cfg.WriteBackBytes, -1), ScrubBytesPerSecond: cfg.ScrubBytesPerSecond, ScrubInterval: cfg.ScrubInterval,
 		TailBytes: cfg.TailBytes, Logger: b.log,
 		OpenFiles: max(logstore.DefaultOpenFiles()/len(cfg.LogDirs), 1),
 	}
+	opts.Listener.SlowWrite = func(*logstore.Log, int, time.Duration) { b.slowWrites.Add(1) }
 	if b.adjustLogs != nil {
 		b.adjustLogs(&opts)
 	}

@@ -147,6 +147,7 @@ func logSettings(c *config.TopicConfig) logstore.Settings {
 		IndexMaxBytes:      c.IndexMaxBytes,
 		Retention:          logstore.Retention{Delete: c.Delete, Millis: c.RetentionMillis, Bytes: c.RetentionBytes},
 		DeleteDelay:        c.DeleteDelay,
+		Preallocate:        c.Preallocate,
 		Flush:              logFlush(c),
 	}
 }

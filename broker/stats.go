@@ -2,6 +2,7 @@ package broker
 
 import (
 	"github.com/sluice-mq/sluice/internal/metrics"
+	"github.com/sluice-mq/sluice/logstore"
 	"github.com/sluice-mq/sluice/netpoll"
 )
 
@@ -28,6 +29,8 @@ type Stats struct {
 	Sessions                      int
 	Topics, Partitions            int
 	Producers                     int64 // idempotent ones that the logs remember
+	SlowWrites                    int64 // appends whose write took more than a millisecond
+	Dirs                          []DirStats
 	APIs                          []APIStats
 	Partition                     []PartitionStats
 	Net                           netpoll.Stats
@@ -40,6 +43,13 @@ type APIStats struct {
 	Total    metrics.Snapshot // nanoseconds
 }
 
+// DirStats are what the background of one log directory has done.
+type DirStats struct {
+	Path      string
+	WriteBack logstore.WriteBack
+	Scrub     logstore.Scrub
+}
+
 // PartitionStats describe one partition's log.
 type PartitionStats struct {
 	Topic            string
@@ -49,7 +59,7 @@ type PartitionStats struct {
 
 // Stats reads the counters. It costs a walk over all loops and partitions.
 func (b *Broker) Stats() *Stats {
-	s := &Stats{Parked: b.parked.Load(), HungUp: b.hungUp.Load(), Sessions: b.sessions.len(), Net: b.server.Stats()}
+	s := &Stats{SlowWrites: b.slowWrites.Load(), Parked: b.parked.Load(), HungUp: b.hungUp.Load(), Sessions: b.sessions.len(), Net: b.server.Stats()}
 	s.APIs = make([]APIStats, len(b.apis))
 	b.mu.Lock()
 	loops := b.loops
@@ -70,6 +80,7 @@ func (b *Broker) Stats() *Stats {
 	}
 	for _, d := range b.dirs {
 		s.Producers += d.Producers()
+		s.Dirs = append(s.Dirs, DirStats{Path: d.Path(), WriteBack: d.WriteBack(), Scrub: d.Scrub()})
 	}
 	for _, t := range b.catalog.Image().Topics() {
 		s.Topics++

@@ -47,6 +47,9 @@ type Broker struct {
 	ProducerExpiration, ProducerExpirationCheck time.Duration
 	MaxProducers                                int64
 	RetentionCheck                              time.Duration // log.retention.check.interval.ms
+	WriteBackBytes                              int64         // log.writeback.bytes, 0 for none
+	ScrubBytesPerSecond                         int64         // log.scrub.bytes.per.second, 0 for never
+	ScrubInterval                               time.Duration // log.scrub.interval.ms
 	FlushCheck                                  time.Duration // log.flush.scheduler.interval.ms; 0 where it is not set
 	TopicDefaults                               TopicConfig   // of a topic without settings of its own
 }
@@ -91,6 +94,10 @@ func (v *Values) Broker() (*Broker, error) {
 		TailBytes:         int(r.integer("log.tail.bytes")),
 		MaxProducers:      r.integer("producer.id.max.count"),
 		RetentionCheck:    Millis(r.integer("log.retention.check.interval.ms")),
+		WriteBackBytes:    r.integer("log.writeback.bytes"),
+		ScrubInterval:     Millis(r.integer("log.scrub.interval.ms")),
+
+		ScrubBytesPerSecond: r.integer("log.scrub.bytes.per.second"),
 
 		ProducerExpiration:      Millis(r.integer("producer.id.expiration.ms")),
 		ProducerExpirationCheck: Millis(r.integer("producer.id.expiration.check.interval.ms")),

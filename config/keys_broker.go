@@ -31,7 +31,6 @@ const (
 	noReplication = "there is one broker and one replica per partition in this release"
 	noRecompress  = "batches are kept as the producer compressed them"
 	noJitter      = "segments roll without jitter"
-	noPrealloc    = "segment files are not preallocated on request"
 	noTiered      = "there is no tiered storage"
 )
 
@@ -109,7 +108,14 @@ var brokerKeys = []Key{
 	row("log.index.interval.bytes", Int, "4096", "Bytes of log between two entries of the offset index.", atLeast(0), changes(ClusterWide)),
 	row("log.index.size.max.bytes", Int, "10485760", "Largest size of an index file; a full one begins the next segment.",
 		atLeast(4), changes(ClusterWide)),
-	row("log.preallocate", Boolean, "false", "Reserve the whole file when a segment begins.", changes(ClusterWide), pending(noPrealloc), works("false")),
+	row("log.preallocate", Boolean, "false", "Reserve disk space ahead of the appends, as much again as the segment has and 64 MiB at the most. "+
+		"Unlike Kafka's, files stay as long as what is in them.", changes(ClusterWide)),
+	row("log.writeback.bytes", Long, "4194304", "New bytes of a log file after which the kernel is asked to begin writing them to disk, so that it "+
+		"does not do so all at once. Promises nothing of durability; 0 leaves it to the kernel.", own, atLeast(0)),
+	row("log.scrub.bytes.per.second", Long, "8388608", "Rate at which log files that are no longer written to are read and checked in the "+
+		"background, past the page cache; 0 for never. Under load it is a tenth.", own, atLeast(0)),
+	row("log.scrub.interval.ms", Long, "604800000", "Time from the begin of one such pass over a log directory to the begin of the next.",
+		own, atLeast(1)),
 	row("log.tail.bytes", Int, "262144", "Newest bytes of each partition kept in memory while a reader is caught up; "+
 		"readers further back are served from the page cache.", own, atLeast(0)),
 	row("producer.id.expiration.ms", Int, "86400000", "How long an idempotent producer is remembered after its last batch, by that "+

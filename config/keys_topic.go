@@ -61,7 +61,7 @@ var topicKeys = []Key{
 	topicRow("min.compaction.lag.ms", Long, "0", "Time that a record stays uncompacted.",
 		"log.cleaner.min.compaction.lag.ms", atLeast(0), pending(noCompaction)),
 	topicRow("min.insync.replicas", Int, "1", "Replicas that must have a record before acks=all is answered.", "min.insync.replicas", atLeast(1)),
-	topicRow("preallocate", Boolean, "false", "Reserve the whole file when a segment begins.", "log.preallocate", pending(noPrealloc), works("false")),
+	topicRow("preallocate", Boolean, "false", "Reserve disk space ahead of the appends.", "log.preallocate"),
 	topicRow("remote.log.copy.disable", Boolean, "false", "Tiered storage.", "", pending(noTiered), works("false")),
 	topicRow("remote.log.delete.on.disable", Boolean, "false", "Tiered storage.", "", pending(noTiered), works("false")),
 	topicRow("remote.storage.enable", Boolean, "false", "Tiered storage.", "", pending(noTiered), works("false")),

@@ -35,6 +35,7 @@ type TopicConfig struct {
 	RetentionMillis    int64 // -1 for ever
 	RetentionBytes     int64 // -1 for all
 	DeleteDelay        time.Duration
+	Preallocate        bool
 	FlushPolicy        string // FlushOS and so on
 	FlushMessages      int64
 	FlushInterval      time.Duration // Forever for never
@@ -200,6 +201,7 @@ func Topic(overrides map[string]string, broker *Values) (TopicConfig, error) {
 		RetentionBytes:     integer("retention.bytes"),
 		DeleteDelay:        Millis(integer("file.delete.delay.ms")),
 		FlushPolicy:        text("flush.policy"),
+		Preallocate:        text("preallocate") == "true",
 		FlushMessages:      integer("flush.messages"),
 		FlushInterval:      Millis(integer("flush.ms")),
 		CompressionType:    text("compression.type"),

@@ -25,6 +25,8 @@ func (d *Dir) Close() error {
 	d.mu.Unlock()
 	d.awaitTrim() // and none begins any more
 	logs := d.Logs()
+	d.scrubber.close()
+	d.pacer.close()
 	errs := stopAll(logs)
 	d.space.close()
 	d.committer.close()
@@ -81,6 +83,7 @@ func (l *Log) stop() error {
 	}
 	l.flushMu.Lock()
 	defer l.flushMu.Unlock()
+	l.unreserveLast()
 	_, err := l.flushFiles(true)
 	return err
 }

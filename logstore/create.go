@@ -188,7 +188,7 @@ func (d *Dir) unstage(all []staged) {
 			_ = sys.Rename(x.dir, x.at)
 		}
 		if x.made {
-			d.flusher.addRemoval(x.at)
+			d.flusher.addRemoval(removal{path: x.at})
 		}
 	}
 }
@@ -309,6 +309,7 @@ func (d *Dir) newLog(name, topic string, partition int32) *Log {
 func (l *Log) publish(segments []*segment, start, end int64) {
 	l.segs.Store(&segList{segments})
 	l.active = segments[len(segments)-1]
+	l.active.asked.Store(l.active.size.Load())
 	l.start.Store(start)
 	l.end.Store(end)
 	l.durable.init(l.RecoveryPoint(), end)

@@ -33,7 +33,7 @@ func (d *Dir) DeleteAll(logs []*Log) error {
 		d.mu.Lock()
 		delete(d.logs, l.name)
 		d.mu.Unlock()
-		d.flusher.addRemoval(h.path)
+		d.flusher.addRemoval(removal{h.path, l.segs.Load().s})
 	}
 	return d.suffer(errors.Join(errs...))
 }
@@ -78,6 +78,7 @@ func (l *Log) release() {
 	l.mu.Unlock()
 	if list := l.segs.Load(); list != nil {
 		for _, s := range list.s {
+			l.d.pacer.reserve.forget(s)
 			s.drop()
 		}
 	}

@@ -22,6 +22,8 @@ type Dir struct {
 	lockFD    int
 	flusher   *flusher
 	committer *committer
+	pacer     pacer
+	scrubber  *scrubber // nil: none
 	tails     tailTotal
 	indexes   indexCache
 	space     space
@@ -96,9 +98,13 @@ func (d *Dir) open(id Identity) error {
 			"raise the limit (ulimit -n, LimitNOFILE=)", "dir", d.path, "logs", n, "open_files", d.files.limit)
 	}
 	d.flusher, d.committer = startFlusher(d), startCommitter(d)
+	d.pacer.start(d)
 	d.startSpace()
+	if d.opts.ScrubBytesPerSecond > 0 {
+		d.scrubber = startScrubber(d)
+	}
 	for _, path := range stale {
-		d.flusher.addRemoval(path)
+		d.flusher.addRemoval(removal{path: path})
 	}
 	return nil
 }

@@ -24,6 +24,16 @@ type epochStart struct {
 // latest is the last epoch, -1 for none.
 func (e *epochs) latest() int32 { return e.last.Load() - 1 }
 
+// all is the list, nil when nothing is known. It is never changed in place.
+func (e *epochs) all() []epochStart {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.list) == 0 {
+		return nil
+	}
+	return e.list
+}
+
 func (e *epochs) set(list []epochStart) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

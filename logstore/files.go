@@ -209,10 +209,12 @@ func (s *segment) closeFile() {
 // fdatasync blocks until the file's bytes are on the device. The caller has a hold.
 func (s *segment) fdatasync() error {
 	s.unsynced.Store(false) // first: what is written from now on may not be covered
+	size := s.size.Load()
 	if err := s.l.d.opts.fdatasync(s.file()); err != nil {
 		s.unsynced.Store(true)
 		return &os.PathError{Op: "fdatasync", Path: s.stem + logSuffix, Err: err}
 	}
+	raise(&s.asked, size)
 	return nil
 }
 

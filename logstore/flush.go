@@ -2,6 +2,7 @@ package logstore
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -86,6 +87,9 @@ func (l *Log) flushFiles(active bool) (upTo int64, err error) {
 		case err != nil:
 			return -1, err
 		}
+		if sealed {
+			l.unreserve(s)
+		}
 		err := s.sync()
 		s.Release()
 		if err != nil {
@@ -127,7 +131,13 @@ type flusher struct {
 	mu        sync.Mutex
 	logs      []*Log
 	postponed map[*Log]bool // to be added again; true: their active segment is to be synced too
-	remove    []string
+	remove    []removal
+}
+
+// removal is the directory of a deleted log.
+type removal struct {
+	path string
+	s    []*segment // of a log that was in use
 }
 
 func startFlusher(d *Dir) *flusher {
@@ -174,9 +184,9 @@ func (f *flusher) resume() {
 }
 
 // addRemoval queues a directory for removal.
-func (f *flusher) addRemoval(path string) {
+func (f *flusher) addRemoval(r removal) {
 	f.mu.Lock()
-	f.remove = append(f.remove, path)
+	f.remove = append(f.remove, r)
 	f.mu.Unlock()
 	f.signal()
 }
@@ -203,9 +213,10 @@ func (f *flusher) run() {
 	for {
 		select {
 		case <-f.wake:
-			f.drain()
+			f.drain(false)
 		case <-housekeeping.C:
 			f.resume()
+			f.drain(false) // what readers had a hold on
 			f.d.sweepTails()
 			f.d.files.shrink()
 			f.d.removeDue()
@@ -221,7 +232,7 @@ func (f *flusher) run() {
 			f.d.retain()
 			retention.Reset(f.d.opts.RetentionInterval)
 		case <-f.stop:
-			f.drain()
+			f.drain(true)
 			return
 		}
 	}
@@ -231,8 +242,10 @@ func (f *flusher) run() {
 // seconds. At a stop so many go at most; the next start removes the others.
 const removalsAtOnce = 32
 
-// drain does what is queued, but for removals that are left for the next wake-up.
-func (f *flusher) drain() {
+// drain does what is queued, but for removals beyond removalsAtOnce, which wake it again. The removal of logs that
+// readers have holds on is left for later, unless it is the last time.
+func (f *flusher) drain(last bool) {
+	var held []removal
 	for removed := 0; ; {
 		f.mu.Lock()
 		logs, remove := f.logs, f.remove[:min(len(f.remove), removalsAtOnce-removed)]
@@ -243,17 +256,35 @@ func (f *flusher) drain() {
 			if left {
 				f.signal()
 			}
-			return
+			break
 		}
 		removed += len(remove)
 		for _, l := range logs {
 			l.queued.Store(false)                // before the flush: a roll during it queues the log again
 			l.flush(l.durable.whole.Swap(false)) // reports its own failure
 		}
-		for _, path := range remove {
-			f.d.removeAll(path)
+		for _, r := range remove {
+			if !f.d.removeLog(r, last) {
+				held = append(held, r)
+			}
 		}
 	}
+	f.mu.Lock()
+	f.remove = append(f.remove, held...)
+	f.mu.Unlock()
+}
+
+// removeLog removes a deleted log, unless a reader has a hold on it and there will be another time.
+func (d *Dir) removeLog(r removal, last bool) bool {
+	held := slices.ContainsFunc(r.s, (*segment).inUse)
+	if held && !last {
+		return false
+	}
+	if !held {
+		d.shrinkAll(r.path)
+	}
+	d.removeAll(r.path)
+	return true
 }
 
 // close waits until all that was queued is done.

@@ -49,6 +49,7 @@ type Log struct {
 	hints   hints
 	epochs  epochs
 	durable durability
+	pace    pace
 
 	// flushMu is held while files are synced. It guards recoveryPoint's change and segment.flushed.
 	flushMu       sync.Mutex
@@ -218,6 +219,7 @@ func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info Appen
 	}
 	s.appended(pos, int64(len(b)), info.Last, b.MaxTimestamp(), l.settings.IndexIntervalBytes)
 	l.tail.add(b, info.Last+1, s, pos, ref)
+	l.noteDirty(s, pos+int64(len(b)), int64(len(b)))
 	var began bool
 	var done txnRange
 	if numbered {

@@ -66,6 +66,7 @@ func (d *Dir) Trim() error {
 	for i, l := range logs {
 		errs = append(errs, l.dropBelow(starts[i]))
 	}
+	d.removeDue() // where there is no delay
 	return d.suffer(errors.Join(errs...))
 }
 
@@ -84,6 +85,7 @@ func (d *Dir) makeRoom(logs []*Log, starts []int64) error {
 			if err == nil {
 				err = d.suffer(syncDir(l.dir))
 			}
+			d.removeDue()
 			if err == nil {
 				err = d.writeCheckpoint(logStartFile)
 			}
@@ -144,20 +146,24 @@ func (l *segList) endsBelow(off int64) int {
 // later one has made useless.
 var retiredSuffixes = append(segmentSuffixes[:], snapshotSuffix)
 
-// retire takes a segment's files out of the log's directory: at once, or under names that mark them as deleted, to
-// be removed after delay. Who has a hold on the segment reads on. The .log goes first: without it the others are
-// nothing.
+// retire gives a segment's files names that mark them as deleted, to be removed after delay. Who has a hold on the
+// segment reads on. The .log goes first: without it the others are nothing.
 func (d *Dir) retire(s *segment, delay time.Duration) error {
+	d.pacer.reserve.forget(s)
 	if d.short() {
 		delay = 0
 	}
 	for _, suffix := range retiredSuffixes {
 		path := s.stem + suffix
-		err := error(nil)
-		if delay <= 0 {
+		err := sys.Rename(path, path+deletedFileSuffix)
+		if isNoSpace(err) { // for the longer name
 			err = sys.Remove(path)
-		} else if err = sys.Rename(path, path+deletedFileSuffix); err == nil {
-			d.doomed.add(path+deletedFileSuffix, d.now()+delay)
+		} else if err == nil {
+			f := doomedFile{path: path + deletedFileSuffix, due: d.now() + max(delay, 0)}
+			if suffix == logSuffix {
+				f.s = s
+			}
+			d.doomed.add(f)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

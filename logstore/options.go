@@ -18,6 +18,10 @@ type Options struct {
 	IndexIntervalBytes int   // log.index.interval.bytes: 4096
 	IndexMaxBytes      int   // log.index.size.max.bytes: 10 MiB
 
+	// WriteBackBytes is how many new bytes of a segment the kernel is asked to write to the device before it would by
+	// itself: 4 MiB. Negative: it is not asked.
+	WriteBackBytes int64
+
 	// TailBytes is how many of a log's newest bytes are held in memory while some reader is caught up: 256 KiB.
 	// Negative: none.
 	TailBytes int
@@ -46,6 +50,12 @@ type Options struct {
 	// MaxProducers bounds how many producers all logs of the Dir remember: 1,000,000, about 210 MB.
 	MaxProducers int64
 
+	// ScrubBytesPerSecond is how fast segments below the recovery point are read and checked in the background; 0: they
+	// are not. ScrubInterval, 7 days, is the time from one such pass to the next.
+	ScrubBytesPerSecond int64
+	ScrubInterval       time.Duration
+
+	// RecoveryThreads is num.recovery.threads.per.data.dir: 2.
 	// FreeBytes is the floor of free space below which appends are refused (ErrNoSpace); 0: none; negative: 256 MiB, but no
 	// more than a twentieth of the file system.
 	FreeBytes int64
@@ -70,6 +80,8 @@ type Options struct {
 	// pwrite replaces the write of record bytes, so that tests can make it fail or count it.
 	pwrite    func(fd int, b []byte, off int64) (int, error)
 	fdatasync func(fd int) error // Sync, or the system call
+	// startWriteback and reserve replace the system calls.
+	startWriteback, reserve func(fd int, off, n int64) error
 	// now replaces the clock that producers expire by.
 	now func() time.Time
 	// step is called between the steps of operations that a crash may interrupt.
@@ -94,6 +106,8 @@ type Settings struct {
 	// DeleteDelay is file.delete.delay.ms: how long the files of a deleted segment stay, as .deleted. Zero: not at
 	// all. Readers do not need it, their holds keep what they read.
 	DeleteDelay time.Duration
+	// Preallocate has space reserved behind the end of the active segment, ahead of the appends (preallocate).
+	Preallocate bool
 }
 
 func (o *Options) settings() Settings {
@@ -116,6 +130,10 @@ type Listener struct {
 	Loading func(done, n int)
 	// Recovered: after an unclean stop, a log's segments from the recovery point on were read and checked.
 	Recovered func(l *Log, r Recovery)
+	// Damaged: a segment below the recovery point is not what was written. Scrubbed: a whole pass over the log
+	// directory at path is done, and has found so many.
+	Damaged  func(l *Log, f Flaw)
+	Scrubbed func(path string, damaged int64)
 	// Failed: the log takes no appends from now on.
 	Failed func(l *Log, err error)
 	// Offline: the directory is out of service until the next start, and all its logs with it.
@@ -152,6 +170,7 @@ func (o Options) withDefaults() Options {
 	def(&o.SegmentMillis, 7*24*time.Hour.Milliseconds())
 	defInt(&o.IndexIntervalBytes, 4096)
 	defInt(&o.IndexMaxBytes, 10<<20)
+	def(&o.WriteBackBytes, 4<<20)
 	defInt(&o.TailBytes, 256<<10)
 	def(&o.TailTotalBytes, 32<<20)
 	defInt(&o.RecoveryThreads, min(max(2, runtime.GOMAXPROCS(0)), 16))
@@ -159,6 +178,7 @@ func (o Options) withDefaults() Options {
 		o.OpenFiles = DefaultOpenFiles()
 	}
 	def(&o.MaxProducers, 1_000_000)
+	o.ScrubInterval = cmp.Or(o.ScrubInterval, 7*24*time.Hour)
 	o.ProducerExpiration = cmp.Or(o.ProducerExpiration, 24*time.Hour)
 	o.ProducerExpirationCheck = cmp.Or(o.ProducerExpirationCheck, 10*time.Minute)
 	if o.CheckpointInterval == 0 {
@@ -194,6 +214,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.pwrite == nil {
 		o.pwrite = sys.Pwrite
+	}
+	if o.startWriteback == nil {
+		o.startWriteback = sys.StartWriteback
+	}
+	if o.reserve == nil {
+		o.reserve = sys.Reserve
 	}
 	if o.fdatasync == nil {
 		o.fdatasync = o.Sync

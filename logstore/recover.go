@@ -335,6 +335,7 @@ func (s *segment) reset() {
 	s.times.clear()
 	s.size.Store(0)
 	s.lastIndexed, s.firstTime, s.rebuilt = 0, noTime, true
+	s.reservation.left = true
 	s.maxTime, s.maxTimeOff = batch.NoTimestamp, s.base
 	s.txns.Store(0)
 	s.txnsSynced = 0

@@ -41,6 +41,10 @@ type segment struct {
 	// and nobody has synced them. Guarded by Log.flushMu.
 	flushed, rebuilt bool
 
+	// mark is the size at which the pacer wants to see the segment again; below asked it has started write-back. Both
+	// may be anything else after a truncation: they are about when, not about what.
+	mark, asked atomic.Int64
+	reservation reservation
 	// txns is the number of entries in .txnindex, lastAborted the last offset of the newest, txnsSynced how many are on
 	// the device. The appender changes the first two, in the other order; Log.flushMu guards the third.
 	txns, lastAborted atomic.Int64

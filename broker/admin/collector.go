@@ -28,6 +28,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	e.requests(s)
 	e.network(s)
 	e.logs(s)
+	e.dirs(s)
 }
 
 type exposition struct{ out chan<- prometheus.Metric }
@@ -147,5 +148,25 @@ func (e *exposition) logs(s *broker.Stats) {
 		e.gauge("kafka_log_log_size", "Bytes of a partition's segments.", float64(p.Size), l...)
 		e.gauge("kafka_log_log_logstartoffset", "First offset of a partition.", float64(p.Start), l...)
 		e.gauge("kafka_log_log_logendoffset", "Next offset of a partition.", float64(p.End), l...)
+	}
+}
+
+// dirs are the log directories, by the label that Kafka's own metrics of them have.
+func (e *exposition) dirs(s *broker.Stats) {
+	e.counter("sluice_log_slow_writes_total", "Appends whose write took more than 1 ms.", float64(s.SlowWrites))
+	for _, d := range s.Dirs {
+		label := []string{"logDirectory", d.Path}
+		w, x := d.WriteBack, d.Scrub
+		e.counter("sluice_log_writeback_bytes_total", "Bytes that the kernel was asked to begin writing to disk.", float64(w.Bytes), label...)
+		e.counter("sluice_log_writeback_failures_total", "Times that could not be asked.", float64(w.Failures), label...)
+		e.gauge("sluice_log_reserved_bytes", "Disk space reserved behind the ends of logs.", float64(w.Reserved), label...)
+		e.counter("sluice_log_scrub_bytes_total", "Bytes read to check them.", float64(x.Bytes), label...)
+		e.counter("sluice_log_scrub_passes_total", "Times that all cold segments were checked.", float64(x.Passes), label...)
+		e.gauge("sluice_log_scrub_damaged_ranges", "Damaged places in cold segments that the last whole pass found, or this one so far.",
+			float64(x.Damaged), label...)
+		if !x.LastPass.IsZero() {
+			e.gauge("sluice_log_scrub_last_pass_timestamp_seconds", "When the last whole pass ended.",
+				float64(x.LastPass.UnixMilli())/1e3, label...)
+		}
 	}
 }
