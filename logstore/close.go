@@ -24,6 +24,7 @@ func (d *Dir) Close() error {
 	d.closed = true
 	d.mu.Unlock()
 	d.awaitTrim() // and none begins any more
+	d.cleaner.close()
 	logs := d.Logs()
 	errs := stopAll(logs)
 	d.committer.close()
@@ -87,6 +88,8 @@ func (d *Dir) writeCheckpoint(name string) error {
 	switch name {
 	case logStartFile:
 		offset = func(l *Log) (int64, bool) { return l.StartOffset(), l.StartOffset() > l.segs.Load().s[0].base }
+	case cleanerFile:
+		offset = func(l *Log) (int64, bool) { return l.cleaning.dirty.Load(), l.cleaning.dirty.Load() >= 0 }
 	case highWatermarkFile:
 		offset = func(l *Log) (int64, bool) { return d.highWatermark(l), true }
 	}
@@ -105,9 +108,10 @@ func (d *Dir) writeCheckpoint(name string) error {
 }
 
 // forget makes sure that no checkpoint says anything of a log that is about to be made under a name which a deleted
-// one had: its start would empty the new log in a crash, its recovery point would make a torn tail look like damage.
+// one had: its start would empty the new log in a crash, its recovery point would make a torn tail look like damage, and
+// what was compacted of it is not compacted.
 func (d *Dir) forget(log string) error {
-	for _, name := range []string{recoveryPointFile, logStartFile} {
+	for _, name := range []string{recoveryPointFile, logStartFile, cleanerFile} {
 		d.checkMu.Lock()
 		stale := d.listed[name][log]
 		d.checkMu.Unlock()

@@ -19,6 +19,7 @@ func (d *Dir) Delete(l *Log) error {
 	// The name stays taken until the directory has its new one.
 	d.logs[l.name] = nil
 	d.mu.Unlock()
+	l.cleaning.stop()
 	// A flush that is under way ends first: its files are made by name, and the name may soon be another log's.
 	l.flushMu.Lock()
 	l.mu.Lock()

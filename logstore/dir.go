@@ -23,6 +23,7 @@ type Dir struct {
 	lockFD    int
 	flusher   *flusher
 	committer *committer
+	cleaner   *cleaner
 	tails     tailTotal
 	indexes   indexCache
 	producers producerTotal
@@ -86,7 +87,7 @@ func (d *Dir) open(id Identity) error {
 	if err != nil {
 		return err
 	}
-	d.flusher, d.committer = startFlusher(d), startCommitter(d)
+	d.flusher, d.committer, d.cleaner = startFlusher(d), startCommitter(d), startCleaner(d)
 	for _, path := range stale {
 		d.flusher.addRemoval(path)
 	}

@@ -45,6 +45,8 @@ type Log struct {
 	hints   hints
 	epochs  epochs
 	durable durability
+	// cleaning is this log's compaction.
+	cleaning logCleaning
 
 	// flushMu is held while files are synced. It guards recoveryPoint's change and segment.flushed.
 	flushMu       sync.Mutex
@@ -319,6 +321,10 @@ func (l *Log) Configure(s Settings) {
 	s.SegmentMillis = cmp.Or(s.SegmentMillis, dir.SegmentMillis)
 	s.IndexIntervalBytes = cmp.Or(s.IndexIntervalBytes, dir.IndexIntervalBytes)
 	s.IndexMaxBytes = cmp.Or(s.IndexMaxBytes, dir.IndexMaxBytes)
+	if c := s.Compaction; c != nil && c.MaxLag > 0 {
+		s.SegmentMillis = min(s.SegmentMillis, c.MaxLag.Milliseconds()) // LogConfig.maxSegmentMs
+	}
+	l.cleaning.configure(s.Compaction)
 	l.mu.Lock()
 	l.settings = s
 	l.mu.Unlock()

@@ -36,7 +36,8 @@ type Options struct {
 	// Nil: its StableEnd. It is called from the Dir's background goroutine and from Close.
 	HighWatermark func(l *Log) int64
 	// GapsAllowed tells whether a topic's offsets may have gaps, because it is or was compacted; recovery cuts the
-	// others at a gap. Nil: topics whose names begin with "__", Kafka's own, may.
+	// others at a gap. Logs in cleaner-offset-checkpoint may, and need not be told of: every log is there before it gets
+	// its first gap. Nil: topics whose names begin with "__", Kafka's own, may.
 	GapsAllowed func(topic string) bool
 
 	// ProducerExpiration is producer.id.expiration.ms, 1 day: how long a producer is remembered after its last batch,
@@ -44,6 +45,11 @@ type Options struct {
 	ProducerExpiration, ProducerExpirationCheck time.Duration
 	// MaxProducers bounds how many producers all logs of the Dir remember: 1,000,000, about 210 MB.
 	MaxProducers int64
+
+	Cleaner CleanerOptions
+	// CleanBound is how far a log may be compacted at the most: up to its last stable offset, in a cluster also its high
+	// watermark. Nil: its StableEnd. It is called from the Dir's cleaner.
+	CleanBound func(l *Log) int64
 
 	// RecoveryThreads is num.recovery.threads.per.data.dir: 2.
 	RecoveryThreads int
@@ -76,6 +82,8 @@ type Settings struct {
 
 	Retention Retention
 	Flush     Flush
+	// Compaction, not nil, has the log compacted. With Retention.Delete it is both.
+	Compaction *Compaction
 	// DeleteDelay is file.delete.delay.ms: how long the files of a deleted segment stay, as .deleted. Zero: not at
 	// all. Readers do not need it, their holds keep what they read.
 	DeleteDelay time.Duration
@@ -101,6 +109,8 @@ type Listener struct {
 	Loading func(done, n int)
 	// Recovered: after an unclean stop, a log's segments from the recovery point on were read and checked.
 	Recovered func(l *Log, r Recovery)
+	// Cleaned: a log was compacted.
+	Cleaned func(l *Log, c Cleaning)
 	// Failed: the log takes no appends from now on.
 	Failed func(l *Log, err error)
 }
@@ -129,6 +139,7 @@ func (o Options) withDefaults() Options {
 	def(&o.TailTotalBytes, 32<<20)
 	defInt(&o.RecoveryThreads, 2)
 	def(&o.MaxProducers, 1_000_000)
+	o.Cleaner.withDefaults()
 	o.ProducerExpiration = cmp.Or(o.ProducerExpiration, 24*time.Hour)
 	o.ProducerExpirationCheck = cmp.Or(o.ProducerExpirationCheck, 10*time.Minute)
 	if o.CheckpointInterval == 0 {

@@ -70,6 +70,12 @@ func (r *reader) files(dst []span.Span) ([]span.Span, error) {
 			break
 		}
 		if !seg.tryRetain() {
+			switch {
+			case r.n > 0: // what is there will do
+				return dst, nil
+			case r.l.segs.Load() != list: // replaced by compaction, or deleted
+				return r.files(dst)
+			}
 			return dst, r.l.gone(r.from)
 		}
 		var next *segment

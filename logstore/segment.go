@@ -186,6 +186,11 @@ func (l *segList) find(off int64) int {
 	return max(lo-1, 0)
 }
 
+func (l *segList) has(s *segment) bool {
+	i := l.find(s.base)
+	return l.s[i] == s
+}
+
 func (l *segList) last() *segment { return l.s[len(l.s)-1] }
 
 func (l *segList) with(s *segment) *segList {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"time"
 )
 
 // What changes names goes through here, so that one place sees every change of the file system (with file.go and
@@ -48,3 +49,6 @@ func ignoreMissing(err error) error {
 
 // Mkdir makes a directory.
 func Mkdir(path string, perm fs.FileMode) error { return os.Mkdir(path, perm) }
+
+// SetModTime sets when path was last changed.
+func SetModTime(path string, t time.Time) error { return os.Chtimes(path, time.Time{}, t) }
