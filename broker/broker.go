@@ -135,7 +135,7 @@ func (b *Broker) openDirs(cfg *config.Broker) error {
 		IndexIntervalBytes: s.IndexIntervalBytes, IndexMaxBytes: s.IndexMaxBytes,
 		ProducerExpiration: cfg.ProducerExpiration, ProducerExpirationCheck: cfg.ProducerExpirationCheck,
 		MaxProducers: cfg.MaxProducers, RetentionInterval: cfg.RetentionCheck, FlushCheckInterval: cfg.FlushCheck,
-		TailBytes: cfg.TailBytes, Logger: b.log,
+		TailBytes: cfg.TailBytes, Logger: b.log, Cleaner: logCleaner(cfg),
 	}
 	if b.adjustLogs != nil {
 		b.adjustLogs(&opts)

@@ -141,6 +141,7 @@ func logSettings(c *config.TopicConfig) logstore.Settings {
 		Retention:   logstore.Retention{Delete: c.Delete, Millis: c.RetentionMillis, Bytes: c.RetentionBytes},
 		DeleteDelay: c.DeleteDelay,
 		Flush:       logFlush(c),
+		Compaction:  logCompaction(c),
 	}
 }
 

@@ -30,6 +30,7 @@ type Stats struct {
 	Producers                     int64 // idempotent ones that the logs remember
 	APIs                          []APIStats
 	Partition                     []PartitionStats
+	Cleaners                      []CleanerStats
 	Net                           netpoll.Stats
 }
 
@@ -71,6 +72,7 @@ func (b *Broker) Stats() *Stats {
 	for _, d := range b.dirs {
 		s.Producers += d.Producers()
 	}
+	s.Cleaners = b.cleanerStats()
 	for _, t := range b.catalog.Image().Topics() {
 		s.Topics++
 		for _, p := range t.Partitions {

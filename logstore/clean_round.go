@@ -130,7 +130,7 @@ func (r *cleanRound) spend(n int) error {
 	if limit == nil {
 		return r.check()
 	}
-	if err := limit.wait(r.ctx, n, r.c.d.now); err != nil {
+	if err := limit.wait(r.ctx, n); err != nil {
 		return err
 	}
 	return r.check()

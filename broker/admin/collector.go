@@ -28,6 +28,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	e.requests(s)
 	e.network(s)
 	e.logs(s)
+	e.cleaners(s)
 }
 
 type exposition struct{ out chan<- prometheus.Metric }
