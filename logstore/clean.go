@@ -7,7 +7,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -206,16 +205,13 @@ func (c *cleaner) round() bool {
 		return true
 	case ctx.Err() != nil, x.l.closed.Load(), errors.Is(err, errNotNow):
 		return false // nobody's fault: it was stopped, or the log has changed
-	case errors.Is(err, syscall.ENOSPC):
-		// Space may come back, and then it works.
-		c.d.opts.Logger.Error("a log cannot be compacted, no space", "log", x.l.name, "err", err)
+	case isPassing(err):
+		c.d.opts.Logger.Error("a log cannot be compacted for now", "log", x.l.name, "err", err)
 		return false
 	}
 	x.l.cleaning.uncleanable.Store(true)
 	c.d.opts.Logger.Error("compaction failed, the log is not compacted until the next start", "log", x.l.name, "err", err)
-	if isSyncError(err) {
-		c.d.goOffline(err)
-	}
+	c.d.suffer(err)
 	return false
 }
 

@@ -55,7 +55,7 @@ func (l *Log) dirtiness(wall time.Time) *dirtyLog {
 	x.from = l.firstDirty()
 	// No further than what may be read by anybody, and what is on the device: a newer record that a power cut takes
 	// must not have cost an older one that was safe.
-	bound := min(l.d.cleanBound(l), l.recoveryPoint.Load(), x.list[active].base)
+	bound := min(l.LastStableOffset(), l.d.highWatermark(l), l.recoveryPoint.Load(), x.list[active].base)
 	if x.list[active].base > bound && l.recoveryPoint.Load() == bound {
 		l.d.flusher.add(l)
 	}
@@ -104,17 +104,9 @@ func (l *Log) firstDirty() int64 {
 	return dirty
 }
 
-// cleanBound is how far a log may be compacted at the most.
-func (d *Dir) cleanBound(l *Log) int64 {
-	if f := d.opts.CleanBound; f != nil {
-		return f(l)
-	}
-	return l.StableEnd()
-}
-
 // firstTimestamp is the largest timestamp of the segment's first batch, negative if there is none. It may read it.
 func (s *segment) firstTimestamp() int64 {
-	if s.size.Load() == 0 || !s.tryRetain() {
+	if s.size.Load() == 0 || s.hold() != nil {
 		return batch.NoTimestamp
 	}
 	defer s.Release()

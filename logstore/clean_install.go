@@ -29,6 +29,14 @@ func (l *Log) install(r *cleanRound, out *cleanedSegment, old []*segment) (insta
 	if at < 0 || !slices.Equal(l.segs.Load().s[at:][:min(len(old), len(l.segs.Load().s)-at)], old) {
 		return false, errNotNow // retention has taken some of them
 	}
+	for i, s := range old {
+		// Its name is about to be another file's, and the cache may have closed it.
+		if err := s.hold(); err != nil {
+			release(old[:i])
+			return false, err
+		}
+	}
+	defer release(old)
 	if err := l.swap(out, old); err != nil {
 		l.mu.Lock()
 		first := l.failed == nil
@@ -37,15 +45,23 @@ func (l *Log) install(r *cleanRound, out *cleanedSegment, old []*segment) (insta
 		if first {
 			l.reportFailure(err)
 		}
+		out.drop()
 		out.Release()
 		return true, err
 	}
 	l.show(out.segment, old)
+	out.Release()
 	for i, s := range old {
 		l.d.bury(s, i > 0, l.deleteDelay())
-		s.Release()
+		s.drop()
 	}
 	return true, nil
+}
+
+func release(list []*segment) {
+	for _, s := range list {
+		s.Release()
+	}
 }
 
 // swap does the renames.
@@ -90,8 +106,10 @@ func (s *cleanedSegment) rename(from, to string) error {
 			err = s.offsets.rename(is)
 		case suffix == timeIndexSuffix:
 			err = s.times.rename(is)
-		case suffix != txnIndexSuffix || len(s.txns) > 0:
+		case suffix == logSuffix:
 			err = sys.Rename(was, is)
+		case len(s.aborted) > 0:
+			err = s.renameTxns(was, is)
 		}
 		if err != nil {
 			return err
@@ -112,6 +130,8 @@ func (d *Dir) setAside(s *segment, snapshot bool) error {
 			rename = func(string) error { return s.offsets.rename(is) }
 		case timeIndexSuffix:
 			rename = func(string) error { return s.times.rename(is) }
+		case txnIndexSuffix:
+			rename = func(string) error { return s.renameTxns(was, is) }
 		}
 		if err := removeIfThere(rename, was); err != nil {
 			return err

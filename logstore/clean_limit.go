@@ -17,7 +17,9 @@ type IOLimit struct {
 }
 
 // NewIOLimit returns a limit of so many bytes per second, more than 0.
-func NewIOLimit(bytesPerSecond float64) *IOLimit { return &IOLimit{rate: bytesPerSecond, began: time.Now()} }
+func NewIOLimit(bytesPerSecond float64) *IOLimit {
+	return &IOLimit{rate: bytesPerSecond, began: time.Now()}
+}
 
 // minPause is how far ahead the use may be before it pauses, so that it does not sleep after every read.
 const minPause = 10 * time.Millisecond

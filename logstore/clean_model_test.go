@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -220,13 +219,6 @@ func (r *cleanModelRun) run(ops int) {
 		r.o.Cleaner.BufferBytes = mapSlotSize * int64(3+r.rnd.IntN(30)) // does not hold all keys
 	}
 	r.o.clock = func() (time.Time, time.Duration) { return r.wall, r.mono }
-	r.o.CleanBound = func(l *Log) int64 {
-		bound := l.EndOffset()
-		for _, first := range r.m.open {
-			bound = min(bound, first)
-		}
-		return bound
-	}
 	r.o.Listener.Cleaned = func(_ *Log, c Cleaning) { r.done = &c }
 	r.dir = openTest(r.T, filepath.Join(r.tmp, "0"), r.o)
 	r.log = createTest(r.T, r.dir, "t")
@@ -312,9 +304,6 @@ func (r *cleanModelRun) end() {
 			}
 			a := AbortedTxn{pid, first, r.m.end - 1, stable}
 			r.m.aborted = append(r.m.aborted, a)
-			path := r.log.active.stem + txnIndexSuffix
-			old, _ := os.ReadFile(path)
-			mustWrite(r.T, path, append(old, encodeTxnIndex([]AbortedTxn{a})...))
 		}
 		return
 	}
@@ -376,7 +365,7 @@ func (r *cleanModelRun) check() {
 		}
 	}
 	r.times()
-	r.txnIndexes()
+	r.txns()
 }
 
 func nth(list []*modelBatch, i int) *modelBatch {
@@ -410,18 +399,28 @@ func (r *cleanModelRun) times() {
 	}
 }
 
-// txnIndexes checks that readers are told of every aborted transaction that has data left: after compaction only those
-// below the dirty part are in the files of a segment that was made anew.
-func (r *cleanModelRun) txnIndexes() {
-	for _, s := range r.log.segs.Load().s {
-		list, err := ReadTxnIndex(s.stem + txnIndexSuffix)
-		if err != nil {
-			continue // none
+// txns checks what readers at read_committed are told: every aborted transaction of which data is left, and none that
+// was not aborted. A recovery finds the beginnings of those whose first batches are gone further on.
+func (r *cleanModelRun) txns() {
+	r.Helper()
+	stable := r.log.LastStableOffset()
+	list, err := r.log.AbortedTxns(r.log.StartOffset(), stable)
+	if err != nil {
+		r.Fatal(err)
+	}
+	for _, a := range list {
+		if !slices.ContainsFunc(r.m.aborted, func(b AbortedTxn) bool {
+			return a.ProducerID == b.ProducerID && a.LastOffset == b.LastOffset && a.FirstOffset >= b.FirstOffset
+		}) {
+			r.Fatalf("told of the aborted transaction %+v", a)
 		}
-		for _, a := range list {
-			if !slices.Contains(r.m.aborted, a) {
-				r.Fatalf("segment %d has the aborted transaction %+v", s.base, a)
-			}
+	}
+	for _, b := range r.m.batches {
+		in := func(a AbortedTxn) bool {
+			return a.ProducerID == b.pid && a.FirstOffset <= b.base && b.last < a.LastOffset && b.txn && !b.control
+		}
+		if slices.ContainsFunc(r.m.aborted, in) && len(b.records) > 0 && !slices.ContainsFunc(list, in) {
+			r.Fatalf("not told that batch %v was aborted", b)
 		}
 	}
 }

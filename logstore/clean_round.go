@@ -136,6 +136,9 @@ func (r *cleanRound) spend(n int) error {
 	return r.check()
 }
 
+// maxGroup bounds how many descriptors are held while a group is replaced.
+const maxGroup = 100
+
 // group is how many segments at the front of list go into one: no more bytes than a segment may have, no more entries
 // than its indexes, no more offsets than an int32 counts (Cleaner.groupSegmentsBySize).
 func (r *cleanRound) group(list []*segment) (n int) {
@@ -143,7 +146,7 @@ func (r *cleanRound) group(list []*segment) (n int) {
 	maxBytes, maxIndex := r.l.settings.SegmentBytes, int64(r.l.settings.IndexMaxBytes)
 	r.l.mu.Unlock()
 	var size, offsets, times int64
-	for ; n < len(list); n++ {
+	for ; n < min(len(list), maxGroup); n++ {
 		s := list[n]
 		size += s.size.Load()
 		offsets += int64(s.offsets.count) * offsetEntrySize
@@ -210,7 +213,7 @@ func (r *cleanRound) each(s *segment, pos int64, f func(b batch.Batch) error) er
 // mapKeys is the first pass: the last offset of each key in the dirty part (Cleaner.buildOffsetMap).
 func (r *cleanRound) mapKeys() error {
 	txns := newCleanedTxns()
-	aborted, err := r.l.abortedTxns(r.from, r.to)
+	aborted, err := r.l.AbortedTxns(r.from, r.to)
 	if err != nil {
 		return err
 	}

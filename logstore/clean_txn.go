@@ -2,8 +2,6 @@ package logstore
 
 import (
 	"encoding/binary"
-	"errors"
-	"io/fs"
 	"slices"
 
 	"github.com/sluice-mq/sluice/wire/batch"
@@ -96,30 +94,4 @@ func (x *cleanedTxns) marker(id int64, r *batch.Record) bool {
 		return !data
 	}
 	return false
-}
-
-// abortedTxns returns the aborted transactions that end at from or later and begin below to, as the .txnindex files
-// have them (UnifiedLog.collectAbortedTransactions).
-func (l *Log) abortedTxns(from, to int64) (list []AbortedTxn, err error) {
-	l.flushMu.Lock() // names change under it
-	defer l.flushMu.Unlock()
-	segs := l.segs.Load()
-	for _, s := range segs.s[segs.find(from):] {
-		all, err := ReadTxnIndex(s.stem + txnIndexSuffix)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range all {
-			if t.LastOffset >= from && t.FirstOffset < to {
-				list = append(list, t)
-			}
-			if t.LastStableOffset >= to {
-				return list, nil
-			}
-		}
-	}
-	return list, nil
 }

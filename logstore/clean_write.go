@@ -1,7 +1,6 @@
 package logstore
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -23,7 +22,7 @@ type cleanedSegment struct {
 	newest time.Time // when the last of the replaced files was changed
 
 	interval int
-	txns     []AbortedTxn
+	aborted  []AbortedTxn
 }
 
 const (
@@ -43,7 +42,16 @@ func (r *cleanRound) newCleaned(base int64) (*cleanedSegment, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "create", Path: path, Err: err}
 	}
-	s := newSegment(&l.d.indexes, l.dir, base, fd)
+	s := newSegment(l, base)
+	s.fd = fd
+	s.opened()
+	st, err := sys.StatFile(fd)
+	if err != nil {
+		s.drop()
+		s.Release()
+		return nil, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	s.inode = st.Inode
 	s.offsets.path += cleanedFileSuffix
 	s.times.path += cleanedFileSuffix
 	l.mu.Lock()
@@ -71,7 +79,7 @@ func (r *cleanRound) replace(old []*segment, next int64) (err error) {
 			upper = old[i+1].base
 		}
 		// Of all its offsets, not only of those in the map: the new .txnindex has to have them (KAFKA-13727).
-		aborted, err := r.l.abortedTxns(s.base, upper)
+		aborted, err := r.l.AbortedTxns(s.base, upper)
 		if err != nil {
 			return err
 		}
@@ -127,7 +135,7 @@ func (s *cleanedSegment) flush() error {
 	}
 	o := &s.r.l.d.opts
 	for done := 0; done < len(s.buf); {
-		n, err := o.pwrite(s.fd, s.buf[done:], s.placed)
+		n, err := o.pwrite(s.file(), s.buf[done:], s.placed)
 		if err == nil && n == 0 {
 			err = errShortWrite
 		}
@@ -141,10 +149,7 @@ func (s *cleanedSegment) flush() error {
 		return nil
 	}
 	s.synced = s.placed
-	if err := o.fdatasync(s.fd); err != nil {
-		return &os.PathError{Op: "fdatasync", Path: s.stem + logSuffix + cleanedFileSuffix, Err: err}
-	}
-	return nil
+	return s.fdatasync()
 }
 
 // finish brings all files to the device. They have the age of those that they replace: retention looks at it where
@@ -154,18 +159,21 @@ func (s *cleanedSegment) finish() error {
 		return err
 	}
 	s.indexTime()
-	s.txns, s.r.txns.kept = s.r.txns.kept, nil
-	if len(s.txns) > 0 {
-		if err := writeSynced(s.stem+txnIndexSuffix+cleanedFileSuffix, encodeTxnIndex(s.txns)); err != nil {
+	s.aborted, s.r.txns.kept = s.r.txns.kept, nil
+	if n := len(s.aborted); n > 0 {
+		if err := writeSynced(s.stem+txnIndexSuffix+cleanedFileSuffix, encodeTxnIndex(s.aborted)); err != nil {
 			return err
 		}
+		s.txns.Store(int64(n))
+		s.lastAborted.Store(s.aborted[n-1].LastOffset)
+		s.txnsSynced = int64(n)
 	}
 	if !s.newest.IsZero() {
 		if err := sys.SetModTime(s.stem+logSuffix+cleanedFileSuffix, s.newest); err != nil {
 			return err
 		}
 	}
-	if err := s.sync(s.r.l.d.opts.fdatasync); err != nil {
+	if err := s.sync(); err != nil {
 		return err
 	}
 	s.flushed = true
@@ -175,6 +183,7 @@ func (s *cleanedSegment) finish() error {
 
 // discard removes the files, as the next start would.
 func (s *cleanedSegment) discard() error {
+	s.drop()
 	s.Release()
 	var errs []error
 	for _, suffix := range cleanedSuffixes {
@@ -185,12 +194,9 @@ func (s *cleanedSegment) discard() error {
 
 // encodeTxnIndex makes the content of a .txnindex file.
 func encodeTxnIndex(list []AbortedTxn) []byte {
-	b := make([]byte, 0, len(list)*inspectTxnEntry)
+	b := make([]byte, 0, len(list)*txnEntrySize)
 	for _, t := range list {
-		b = binary.BigEndian.AppendUint16(b, 0) // version
-		for _, v := range []int64{t.ProducerID, t.FirstOffset, t.LastOffset, t.LastStableOffset} {
-			b = binary.BigEndian.AppendUint64(b, uint64(v))
-		}
+		b = t.appendTo(b)
 	}
 	return b
 }

@@ -32,7 +32,7 @@ func (l *Log) MaxTimestamp() (offset, timestamp int64, found bool, err error) {
 	for {
 		list := l.segs.Load()
 		offset, timestamp, found, err = l.maxTimestamp(list.s)
-		if !errors.Is(err, errReplaced) {
+		if !errors.Is(err, errGone) {
 			return offset, timestamp, found, err
 		}
 		if l.segs.Load() == list {
@@ -40,9 +40,6 @@ func (l *Log) MaxTimestamp() (offset, timestamp int64, found bool, err error) {
 		}
 	}
 }
-
-// errReplaced: a segment of the list has been closed, because it was deleted or compacted.
-var errReplaced = errors.New("segment was replaced")
 
 // maxTimestamp looks into the segments with the largest timestamps first. Batches that compaction has left without
 // records keep theirs, so that a segment's may be of no record.
@@ -71,8 +68,8 @@ func (l *Log) maxTimestamp(list []*segment) (offset, timestamp int64, found bool
 
 // maxTimestampIn finds the first record of s with the largest timestamp there; ts is that of its batches.
 func (l *Log) maxTimestampIn(s *segment, ts int64) (offset, timestamp int64, found bool, err error) {
-	if !s.tryRetain() {
-		return 0, 0, false, errReplaced
+	if err := s.hold(); err != nil {
+		return 0, 0, false, err
 	}
 	defer s.Release()
 	end := l.end.Load()
@@ -107,7 +104,8 @@ func (l *Log) findTime(ts, from int64) (offset, timestamp int64, found bool, err
 		if newest, _ := s.maxTimestamp(); newest < ts {
 			continue
 		}
-		if !s.tryRetain() {
+		switch err := s.hold(); {
+		case errors.Is(err, errGone):
 			now := l.segs.Load()
 			if now == list || l.closed.Load() {
 				return 0, 0, false, l.gone(s.base)
@@ -115,6 +113,8 @@ func (l *Log) findTime(ts, from int64) (offset, timestamp int64, found bool, err
 			// Deleted or replaced by compaction since the list was loaded.
 			from, list, i = max(from, l.start.Load()), now, -1
 			continue
+		case err != nil:
+			return 0, 0, false, err
 		}
 		offset, timestamp, found, err = l.findTimeIn(s, ts, from, end)
 		s.Release()
@@ -162,7 +162,7 @@ var walkers = sync.Pool{New: func() any { return new(batch.Walker) }}
 
 func findTimeInBatch(s *segment, h head, ts, from int64) (offset, timestamp int64, found bool, err error) {
 	b := batch.Batch(make([]byte, h.size))
-	if err := sys.PreadFull(s.fd, b, h.pos); err != nil {
+	if err := sys.PreadFull(s.file(), b, h.pos); err != nil {
 		return 0, 0, false, &os.PathError{Op: "read", Path: s.stem + logSuffix, Err: err}
 	}
 	w := walkers.Get().(*batch.Walker)
