@@ -139,7 +139,7 @@ func (b *Broker) openDirs(cfg *config.Broker) error {
 		ProducerExpiration: cfg.ProducerExpiration, ProducerExpirationCheck: cfg.ProducerExpirationCheck,
 		MaxProducers: cfg.MaxProducers, RetentionInterval: cfg.RetentionCheck, FlushCheckInterval: cfg.FlushCheck,
 		WriteBackBytes: cmp.Or(cfg.WriteBackBytes, -1), ScrubBytesPerSecond: cfg.ScrubBytesPerSecond, ScrubInterval: cfg.ScrubInterval,
-		TailBytes: cfg.TailBytes, Logger: b.log,
+		TailBytes: cfg.TailBytes, Logger: b.log, Cleaner: logCleaner(cfg),
 		OpenFiles: max(logstore.DefaultOpenFiles()/len(cfg.LogDirs), 1),
 	}
 	opts.Listener.SlowWrite = func(*logstore.Log, int, time.Duration) { b.slowWrites.Add(1) }

@@ -149,6 +149,7 @@ func logSettings(c *config.TopicConfig) logstore.Settings {
 		DeleteDelay:        c.DeleteDelay,
 		Preallocate:        c.Preallocate,
 		Flush:              logFlush(c),
+		Compaction:         logCompaction(c),
 	}
 }
 

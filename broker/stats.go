@@ -33,6 +33,7 @@ type Stats struct {
 	Dirs                          []DirStats
 	APIs                          []APIStats
 	Partition                     []PartitionStats
+	Cleaners                      []CleanerStats
 	Net                           netpoll.Stats
 }
 
@@ -82,6 +83,7 @@ func (b *Broker) Stats() *Stats {
 		s.Producers += d.Producers()
 		s.Dirs = append(s.Dirs, DirStats{Path: d.Path(), WriteBack: d.WriteBack(), Scrub: d.Scrub()})
 	}
+	s.Cleaners = b.cleanerStats()
 	for _, t := range b.catalog.Image().Topics() {
 		s.Topics++
 		for _, p := range t.Partitions {

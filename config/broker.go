@@ -51,7 +51,17 @@ type Broker struct {
 	ScrubBytesPerSecond                         int64         // log.scrub.bytes.per.second, 0 for never
 	ScrubInterval                               time.Duration // log.scrub.interval.ms
 	FlushCheck                                  time.Duration // log.flush.scheduler.interval.ms; 0 where it is not set
-	TopicDefaults                               TopicConfig   // of a topic without settings of its own
+	Cleaner                                     Cleaner
+	TopicDefaults                               TopicConfig // of a topic without settings of its own
+}
+
+// Cleaner are the log.cleaner.* settings that are not a topic's.
+type Cleaner struct {
+	Enable         bool
+	BufferBytes    int64 // of all log directories
+	LoadFactor     float64
+	BytesPerSecond float64 // of all log directories; 0: no limit
+	Backoff        time.Duration
 }
 
 // Forever is the duration that stands for never: Kafka's Long.MAX_VALUE in ms does
@@ -102,6 +112,7 @@ func (v *Values) Broker() (*Broker, error) {
 		ProducerExpiration:      Millis(r.integer("producer.id.expiration.ms")),
 		ProducerExpirationCheck: Millis(r.integer("producer.id.expiration.check.interval.ms")),
 	}
+	b.Cleaner = r.cleaner(len(b.LogDirs))
 	if v.IsSet("log.flush.scheduler.interval.ms") {
 		b.FlushCheck = Millis(r.integer("log.flush.scheduler.interval.ms"))
 	}
@@ -151,6 +162,30 @@ func (r *reader) fail(key, format string, args ...any) {
 func (r *reader) integer(key string) int64 {
 	n, _ := strconv.ParseInt(r.v.Get(key).Text, 10, 64)
 	return n
+}
+
+func (r *reader) float(key string) float64 {
+	f, _ := strconv.ParseFloat(r.v.Get(key).Text, 64)
+	return f
+}
+
+// cleaner reads log.cleaner.*. Every log directory gets its share of the memory, and a share has Kafka's minimum.
+func (r *reader) cleaner(dirs int) Cleaner {
+	c := Cleaner{Enable: r.boolean("log.cleaner.enable"), BufferBytes: r.integer("log.cleaner.dedupe.buffer.size"),
+		LoadFactor:     r.float("log.cleaner.io.buffer.load.factor"),
+		BytesPerSecond: r.float("log.cleaner.io.max.bytes.per.second"), Backoff: Millis(r.integer("log.cleaner.backoff.ms"))}
+	if c.BytesPerSecond == math.MaxFloat64 {
+		c.BytesPerSecond = 0
+	} else if c.BytesPerSecond <= 0 {
+		r.fail("log.cleaner.io.max.bytes.per.second", "log.cleaner.io.max.bytes.per.second must be above 0")
+	}
+	if c.BufferBytes/int64(max(dirs, 1)) <= 1<<20 {
+		r.fail("log.cleaner.dedupe.buffer.size", "log.cleaner.dedupe.buffer.size must be more than 1 MiB for each of %d log directories", dirs)
+	}
+	if c.LoadFactor <= 0 || c.LoadFactor > 1 {
+		r.fail("log.cleaner.io.buffer.load.factor", "log.cleaner.io.buffer.load.factor must be above 0 and at most 1")
+	}
+	return c
 }
 
 func (r *reader) boolean(key string) bool { return strings.EqualFold(r.v.Get(key).Text, "true") }

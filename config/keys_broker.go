@@ -27,7 +27,8 @@ func row(name string, t Type, def, doc string, opts ...opt) Key {
 
 // Why some keys are checked and kept but change nothing yet.
 const (
-	noCompaction  = "logs are not compacted yet"
+	oneCleaner    = "every log directory has one cleaner"
+	ownBuffers    = "a cleaner reads and writes 1 MiB at once"
 	noReplication = "there is one broker and one replica per partition in this release"
 	noRecompress  = "batches are kept as the producer compressed them"
 	noJitter      = "segments roll without jitter"
@@ -151,15 +152,25 @@ var brokerKeys = []Key{
 	row("log.retention.check.interval.ms", Long, "300000", "How often segments are looked at for deletion.", atLeast(1)),
 	row("log.segment.delete.delay.ms", Long, "60000", "Time between taking a file out of the log and deleting it.", atLeast(0),
 		changes(ClusterWide)),
-	row("log.cleanup.policy", List, "delete", "What happens to old segments.", oneOf("compact", "delete"), changes(ClusterWide),
-		pending(noCompaction), works("delete")),
+	row("log.cleanup.policy", List, "delete", "What happens to old segments.", oneOf("compact", "delete"), changes(ClusterWide)),
 	row("log.cleaner.delete.retention.ms", Long, "86400000", "How long tombstones of compacted topics are kept.", atLeast(0),
-		changes(ClusterWide), pending(noCompaction)),
-	row("log.cleaner.min.compaction.lag.ms", Long, "0", "Time that a record stays uncompacted.", atLeast(0), changes(ClusterWide), pending(noCompaction)),
+		changes(ClusterWide)),
+	row("log.cleaner.min.compaction.lag.ms", Long, "0", "Time that a record stays uncompacted.", atLeast(0), changes(ClusterWide)),
 	row("log.cleaner.max.compaction.lag.ms", Long, longMax, "Time after which a record must be compacted.", atLeast(1),
-		changes(ClusterWide), pending(noCompaction)),
+		changes(ClusterWide)),
 	row("log.cleaner.min.cleanable.ratio", Double, "0.5", "Share of uncompacted bytes at which a log is compacted.", between(0, 1),
-		changes(ClusterWide), pending(noCompaction)),
+		changes(ClusterWide)),
+	row("log.cleaner.enable", Boolean, "true", "Compact logs. Without it those with cleanup.policy=compact only grow."),
+	row("log.cleaner.threads", Int, "1", "Cleaners. There is one for each log directory, whatever this says.", atLeast(0),
+		changes(ClusterWide), pending(oneCleaner), works("1")),
+	row("log.cleaner.dedupe.buffer.size", Long, "134217728", "Memory for the keys of logs that are being compacted, in all log directories, "+
+		"24 bytes each; what does not fit is compacted in several rounds.", atLeast(1048577), changes(ClusterWide)),
+	row("log.cleaner.io.buffer.load.factor", Double, "0.9", "How full that memory may get.", atLeast(0), changes(ClusterWide)),
+	row("log.cleaner.io.buffer.size", Int, "524288", "Memory for reading and writing. Here it is 2 MiB for each log directory at work.", atLeast(0),
+		changes(ClusterWide), pending(ownBuffers), works("524288")),
+	row("log.cleaner.io.max.bytes.per.second", Double, "1.7976931348623157E308", "Bytes that compaction reads and writes in a second, "+
+		"all log directories together.", changes(ClusterWide)),
+	row("log.cleaner.backoff.ms", Long, "15000", "Pause of a cleaner that finds nothing to compact.", atLeast(0), changes(ClusterWide)),
 	row("log.local.retention.ms", Long, "-2", "Local part of a tiered log.", atLeast(-2), changes(ClusterWide), pending(noTiered), works("-2")),
 	row("log.local.retention.bytes", Long, "-2", "Local part of a tiered log.", atLeast(-2), changes(ClusterWide), pending(noTiered), works("-2")),
 	row("compression.gzip.level", Int, "-1", "Level for compression.type=gzip.", between(-1, 9), changes(ClusterWide), pending(noRecompress)),

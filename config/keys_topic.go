@@ -20,7 +20,7 @@ func topicRow(name string, t Type, def, doc, synonym string, opts ...opt) Key {
 // The default of a topic is its broker's value of the synonym.
 var topicKeys = []Key{
 	topicRow("cleanup.policy", List, "delete", "What happens to old segments: delete them, keep the last record per key, or both.",
-		"log.cleanup.policy", oneOf("compact", "delete"), pending(noCompaction), works("delete")),
+		"log.cleanup.policy", oneOf("compact", "delete")),
 	topicRow("compression.gzip.level", Int, "-1", "Level for compression.type=gzip.", "compression.gzip.level",
 		between(-1, 9), pending(noRecompress)),
 	topicRow("compression.lz4.level", Int, "9", "Level for compression.type=lz4.", "compression.lz4.level",
@@ -30,7 +30,7 @@ var topicKeys = []Key{
 	topicRow("compression.type", String, "producer", "Codec that batches are stored with; producer keeps them as sent.", "compression.type",
 		oneOf("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"), pending(noRecompress), works("producer")),
 	topicRow("delete.retention.ms", Long, "86400000", "How long tombstones of a compacted topic are kept.",
-		"log.cleaner.delete.retention.ms", atLeast(0), pending(noCompaction)),
+		"log.cleaner.delete.retention.ms", atLeast(0)),
 	topicRow("file.delete.delay.ms", Long, "60000", "Time between taking a file out of the log and deleting it.",
 		"log.segment.delete.delay.ms", atLeast(0)),
 	topicRow("flush.messages", Long, longMax, "Records after which a partition is flushed to disk. The request that completes so many "+
@@ -48,7 +48,7 @@ var topicKeys = []Key{
 	topicRow("local.retention.bytes", Long, "-2", "Local part of a tiered log.", "log.local.retention.bytes", atLeast(-2), pending(noTiered), works("-2")),
 	topicRow("local.retention.ms", Long, "-2", "Local part of a tiered log.", "log.local.retention.ms", atLeast(-2), pending(noTiered), works("-2")),
 	topicRow("max.compaction.lag.ms", Long, longMax, "Time after which a record must be compacted.",
-		"log.cleaner.max.compaction.lag.ms", atLeast(1), pending(noCompaction)),
+		"log.cleaner.max.compaction.lag.ms", atLeast(1)),
 	topicRow("max.message.bytes", Int, "1048588", "Largest record batch taken, as sent (after compression).", "message.max.bytes", atLeast(0)),
 	topicRow("message.timestamp.after.max.ms", Long, "3600000", "How far a record's time may lie in the future.",
 		"log.message.timestamp.after.max.ms", atLeast(0)),
@@ -57,9 +57,9 @@ var topicKeys = []Key{
 	topicRow("message.timestamp.type", String, "CreateTime", "Whether records keep the producer's time or get that of their arrival.",
 		"log.message.timestamp.type", oneOf("CreateTime", "LogAppendTime")),
 	topicRow("min.cleanable.dirty.ratio", Double, "0.5", "Share of uncompacted bytes at which a log is compacted.",
-		"log.cleaner.min.cleanable.ratio", between(0, 1), pending(noCompaction)),
+		"log.cleaner.min.cleanable.ratio", between(0, 1)),
 	topicRow("min.compaction.lag.ms", Long, "0", "Time that a record stays uncompacted.",
-		"log.cleaner.min.compaction.lag.ms", atLeast(0), pending(noCompaction)),
+		"log.cleaner.min.compaction.lag.ms", atLeast(0)),
 	topicRow("min.insync.replicas", Int, "1", "Replicas that must have a record before acks=all is answered.", "min.insync.replicas", atLeast(1)),
 	topicRow("preallocate", Boolean, "false", "Reserve disk space ahead of the appends.", "log.preallocate"),
 	topicRow("remote.log.copy.disable", Boolean, "false", "Tiered storage.", "", pending(noTiered), works("false")),

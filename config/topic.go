@@ -32,8 +32,12 @@ type TopicConfig struct {
 	TimestampBeforeMax int64 // ms; math.MaxInt64 for any
 	TimestampAfterMax  int64 // ms; math.MaxInt64 for any
 	Compact, Delete    bool  // cleanup.policy
-	RetentionMillis    int64 // -1 for ever
-	RetentionBytes     int64 // -1 for all
+	MinDirtyRatio      float64
+	MinCompactionLag   time.Duration
+	MaxCompactionLag   time.Duration // Forever for none
+	DeleteRetention    time.Duration // of tombstones
+	RetentionMillis    int64         // -1 for ever
+	RetentionBytes     int64         // -1 for all
 	DeleteDelay        time.Duration
 	Preallocate        bool
 	FlushPolicy        string // FlushOS and so on
@@ -185,6 +189,7 @@ func Topic(overrides map[string]string, broker *Values) (TopicConfig, error) {
 		return TopicConfig{}, err
 	}
 	policy := splitList(text("cleanup.policy"))
+	ratio, _ := strconv.ParseFloat(text("min.cleanable.dirty.ratio"), 64)
 	t := TopicConfig{
 		MaxMessageBytes:    int32(integer("max.message.bytes")),
 		MinInSyncReplicas:  int32(integer("min.insync.replicas")),
@@ -197,6 +202,10 @@ func Topic(overrides map[string]string, broker *Values) (TopicConfig, error) {
 		TimestampAfterMax:  integer("message.timestamp.after.max.ms"),
 		Compact:            slices.Contains(policy, "compact"),
 		Delete:             slices.Contains(policy, "delete"),
+		MinDirtyRatio:      ratio,
+		MinCompactionLag:   Millis(integer("min.compaction.lag.ms")),
+		MaxCompactionLag:   Millis(integer("max.compaction.lag.ms")),
+		DeleteRetention:    Millis(integer("delete.retention.ms")),
 		RetentionMillis:    integer("retention.ms"),
 		RetentionBytes:     integer("retention.bytes"),
 		DeleteDelay:        Millis(integer("file.delete.delay.ms")),

@@ -24,6 +24,7 @@ func (d *Dir) Close() error {
 	d.closed = true
 	d.mu.Unlock()
 	d.awaitTrim() // and none begins any more
+	d.cleaner.close()
 	logs := d.Logs()
 	d.scrubber.close()
 	d.pacer.close()
@@ -94,6 +95,8 @@ func (d *Dir) writeCheckpoint(name string) error {
 	switch name {
 	case logStartFile:
 		offset = (*Log).listedStart
+	case cleanerFile:
+		offset = (*Log).cleanedTo
 	case highWatermarkFile:
 		offset = d.highWatermark
 	}
@@ -137,10 +140,14 @@ func (l *Log) listedStart() int64 {
 	return -1
 }
 
+// cleanedTo is what cleaner-offset-checkpoint has of the log, -1 for nothing.
+func (l *Log) cleanedTo() int64 { return l.cleaning.dirty.Load() }
+
 // forget makes sure that no checkpoint says anything of a log that is about to be made under a name which a deleted
-// one had: its start would empty the new log in a crash, its recovery point would make a torn tail look like damage.
+// one had: its start would empty the new log in a crash, its recovery point would make a torn tail look like damage, and
+// what was compacted of it is not compacted.
 func (d *Dir) forget(log string) error {
-	for _, name := range []string{recoveryPointFile, logStartFile} {
+	for _, name := range []string{recoveryPointFile, logStartFile, cleanerFile} {
 		d.checkMu.Lock()
 		stale := d.written[name].has(log)
 		d.checkMu.Unlock()

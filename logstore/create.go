@@ -302,6 +302,7 @@ func (d *Dir) newLog(name, topic string, partition int32) *Log {
 	l.tail.limit, l.tail.total = int64(d.opts.TailBytes), &d.tails
 	l.tail.near.Store(never)
 	l.producers.total = &d.producers
+	l.cleaning.dirty.Store(-1)
 	return l
 }
 

@@ -54,6 +54,7 @@ func (d *Dir) hide(l *Log) (path string, err error) {
 	// The name stays taken until the directory has its new one.
 	d.logs[l.name], d.sorted = nil, nil
 	d.mu.Unlock()
+	l.cleaning.stop()
 	// A flush that is under way ends first: its files are made by name, and the name may soon be another log's.
 	l.flushMu.Lock()
 	defer l.flushMu.Unlock()

@@ -24,6 +24,7 @@ type Dir struct {
 	committer *committer
 	pacer     pacer
 	scrubber  *scrubber // nil: none
+	cleaner   *cleaner
 	tails     tailTotal
 	indexes   indexCache
 	space     space
@@ -97,7 +98,7 @@ func (d *Dir) open(id Identity) error {
 		d.opts.Logger.Warn("fewer descriptors than logs: files are closed and opened as they are written to, which is slow; "+
 			"raise the limit (ulimit -n, LimitNOFILE=)", "dir", d.path, "logs", n, "open_files", d.files.limit)
 	}
-	d.flusher, d.committer = startFlusher(d), startCommitter(d)
+	d.flusher, d.committer, d.cleaner = startFlusher(d), startCommitter(d), startCleaner(d)
 	d.pacer.start(d)
 	d.startSpace()
 	if d.opts.ScrubBytesPerSecond > 0 {

@@ -328,11 +328,6 @@ func TestKafkaLeftovers(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	d.Close()
-	mustWrite(t, filepath.Join(dir, segmentName(0)+".log.swap"), nil)
-	if _, err := OpenDir(path, testID, small()); !errors.Is(err, ErrUnsupported) {
-		t.Fatalf("with a swap file: %v", err)
-	}
 }
 
 func TestCheckpoints(t *testing.T) {

@@ -224,7 +224,7 @@ func listPartition(dir string) (p partitionFiles, err error) {
 		case strings.HasSuffix(name, cleanedFileSuffix):
 			what = "an unfinished compaction, removed at the next start"
 		case strings.HasSuffix(name, swapFileSuffix):
-			what = "a compaction being installed, which Kafka has to finish"
+			what = "a compaction being installed, finished at the next start"
 		case strings.HasSuffix(name, tmpSuffix):
 			what = "what a crash left of replacing a file"
 		}

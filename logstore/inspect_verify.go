@@ -110,7 +110,7 @@ func (v *verifier) run() error {
 	v.clean = err == nil && !v.inUse
 	c := readCheckpoints(root) // before the log, which only grows
 	topic, _, ok := parsePartitionDir(v.r.Name)
-	if _, compacted := c.cleaner[v.r.Name]; compacted || ok && strings.HasPrefix(topic, "__") || v.o.Gaps != nil && v.o.Gaps(topic) {
+	if _, compacted := c.cleaner[v.r.Name]; compacted || c.cleaner == nil || ok && strings.HasPrefix(topic, "__") || v.o.Gaps != nil && v.o.Gaps(topic) {
 		v.gaps = true
 	}
 	files, err := listPartition(v.dir)

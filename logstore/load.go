@@ -21,7 +21,7 @@ func (d *Dir) load(clean bool) (stale []string, err error) {
 		return nil, err
 	}
 	var todo []*loading
-	rp, starts := d.readOffsets(recoveryPointFile), d.readOffsets(logStartFile)
+	rp, starts, cleaned := d.readOffsets(recoveryPointFile), d.readOffsets(logStartFile), d.readOffsets(cleanerFile)
 	for _, e := range entries {
 		name := e.Name()
 		switch topic, partition, ok := parsePartitionDir(name); {
@@ -32,17 +32,44 @@ func (d *Dir) load(clean bool) (stale []string, err error) {
 			d.opts.Logger.Warn("directory is not a partition in service, left alone", "path", filepath.Join(d.path, name))
 		default:
 			l := d.newLog(name, topic, partition)
-			todo = append(todo, &loading{l: l, clean: clean, recoveryPoint: rp[name], logStart: starts[name]})
+			x := &loading{l: l, clean: clean, recoveryPoint: rp[name], logStart: starts[name]}
+			x.compacted(cleaned)
+			todo = append(todo, x)
 		}
 	}
-	return stale, d.loadAll(todo)
+	if err := d.loadAll(todo); err != nil {
+		return stale, err
+	}
+	return stale, d.correctCleaned(cleaned)
 }
 
-// readOffsets reads a checkpoint file. Like Kafka, a damaged one counts as empty: slow, but safe.
+// compacted says what is known of the log's compaction. cleaned is nil when the checkpoint was not readable: then any
+// log may have gaps.
+func (x *loading) compacted(cleaned map[string]int64) {
+	x.dirty, x.listed = cleaned[x.l.name]
+	x.gaps = x.listed || cleaned == nil || x.l.d.opts.GapsAllowed(x.l.topic)
+}
+
+// correctCleaned replaces the checkpoint of the cleaner when it says of a log more than that has: what is appended
+// there would count as compacted.
+func (d *Dir) correctCleaned(cleaned map[string]int64) error {
+	for _, l := range d.Logs() {
+		if was, ok := cleaned[l.name]; ok && was != l.cleaning.dirty.Load() {
+			return d.writeCheckpoint(cleanerFile)
+		}
+	}
+	return nil
+}
+
+// readOffsets reads a checkpoint file. Like Kafka, a damaged one counts as empty: slow, but safe. It is nil then, and
+// only then.
 func (d *Dir) readOffsets(name string) map[string]int64 {
 	m, err := readOffsets(filepath.Join(d.path, name))
 	if err != nil {
 		d.opts.Logger.Warn("checkpoint is not readable, going on without", "err", err)
+		m = nil
+	} else if m == nil {
+		m = map[string]int64{}
 	}
 	d.written[name] = &writtenFile{names: slices.Sorted(maps.Keys(m))}
 	return m
@@ -95,6 +122,10 @@ type loading struct {
 	recoveryPoint int64
 	logStart      int64
 	full          bool // check from the first segment on
+
+	gaps   bool  // offsets may be left out, because the log is or was compacted
+	listed bool  // cleaner-offset-checkpoint names the log
+	dirty  int64 // what it says then
 
 	unread       int64   // bytes that Progress still expects
 	mark, damage *Damage // that the log's mark names, and that recovery found below the recovery point
@@ -184,6 +215,14 @@ func (x *loading) publish(end int64, failed error) {
 	l.epochs.set(upTo(x.epochs, end))
 	l.publish(x.segs, max(x.logStart, x.segs[0].base), end)
 	l.failed = failed
+	l.cleaning.gaps.Store(x.gaps)
+	switch {
+	case !x.listed:
+	case failed == nil && x.dirty > end:
+		l.cleaning.dirty.Store(l.start.Load()) // what it says is not true any more (LogCleanerManager.cleanableOffsets)
+	default:
+		l.cleaning.dirty.Store(x.dirty)
+	}
 	x.lossy()
 }
 
@@ -216,25 +255,37 @@ func (x *loading) readEpochs() error {
 	return nil
 }
 
-// listFiles returns the base offsets of the segments, in order, and removes what an interrupted Kafka left.
+// listFiles returns the base offsets of the segments, in order, and removes what is left of deleted and unfinished
+// files.
 func (x *loading) listFiles() (bases []int64, err error) {
 	names, err := sys.ReadNames(x.l.dir, nil)
 	if err != nil {
 		return nil, err
 	}
+	var rest leftovers
+	for _, name := range names {
+		if ext := filepath.Ext(name); ext == cleanedFileSuffix || ext == swapFileSuffix {
+			rest.add(filepath.Join(x.l.dir, name))
+		}
+	}
+	if len(rest.swap)+len(rest.cleaned) > 0 {
+		if err := x.finishSwaps(&rest); err != nil {
+			return nil, err
+		}
+		if names, err = sys.ReadNames(x.l.dir, names[:0]); err != nil {
+			return nil, err
+		}
+	}
 	indexed := map[int64][]string{}
 	x.txnFiles = map[int64]bool{}
 	for _, name := range names {
 		switch filepath.Ext(name) {
-		case deletedFileSuffix, cleanedFileSuffix, tmpSuffix:
+		case deletedFileSuffix, tmpSuffix:
 			path := filepath.Join(x.l.dir, name)
 			if err := sys.Remove(path); err != nil {
 				return nil, err
 			}
 			continue
-		case swapFileSuffix:
-			path := filepath.Join(x.l.dir, name)
-			return nil, fmt.Errorf("%w: %s: an interrupted compaction, which Kafka has to finish", ErrUnsupported, path)
 		}
 		switch base, suffix, ok := parseSegmentFile(name); {
 		case !ok:

@@ -50,6 +50,8 @@ type Log struct {
 	epochs  epochs
 	durable durability
 	pace    pace
+	// cleaning is this log's compaction.
+	cleaning logCleaning
 
 	// flushMu is held while files are synced. It guards recoveryPoint's change and segment.flushed.
 	flushMu       sync.Mutex
@@ -351,6 +353,10 @@ func (l *Log) Configure(s Settings) {
 	s.SegmentMillis = cmp.Or(s.SegmentMillis, dir.SegmentMillis)
 	s.IndexIntervalBytes = cmp.Or(s.IndexIntervalBytes, dir.IndexIntervalBytes)
 	s.IndexMaxBytes = cmp.Or(s.IndexMaxBytes, dir.IndexMaxBytes)
+	if c := s.Compaction; c != nil && c.MaxLag > 0 {
+		s.SegmentMillis = min(s.SegmentMillis, c.MaxLag.Milliseconds()) // LogConfig.maxSegmentMs
+	}
+	l.cleaning.configure(s.Compaction)
 	l.mu.Lock()
 	l.settings = s
 	l.mu.Unlock()

@@ -41,7 +41,8 @@ type Options struct {
 	// Nil: its StableEnd. It is called from the Dir's background goroutine and from Close.
 	HighWatermark func(l *Log) int64
 	// GapsAllowed tells whether a topic's offsets may have gaps, because it is or was compacted; recovery cuts the
-	// others at a gap. Nil: topics whose names begin with "__", Kafka's own, may.
+	// others at a gap. Logs in cleaner-offset-checkpoint may, and need not be told of: every log is there before it gets
+	// its first gap. Nil: topics whose names begin with "__", Kafka's own, may.
 	GapsAllowed func(topic string) bool
 
 	// ProducerExpiration is producer.id.expiration.ms, 1 day: how long a producer is remembered after its last batch,
@@ -55,7 +56,8 @@ type Options struct {
 	ScrubBytesPerSecond int64
 	ScrubInterval       time.Duration
 
-	// RecoveryThreads is num.recovery.threads.per.data.dir: 2.
+	Cleaner CleanerOptions
+
 	// FreeBytes is the floor of free space below which appends are refused (ErrNoSpace); 0: none; negative: 256 MiB, but no
 	// more than a twentieth of the file system.
 	FreeBytes int64
@@ -103,6 +105,8 @@ type Settings struct {
 
 	Retention Retention
 	Flush     Flush
+	// Compaction, not nil, has the log compacted. With Retention.Delete it is both.
+	Compaction *Compaction
 	// DeleteDelay is file.delete.delay.ms: how long the files of a deleted segment stay, as .deleted. Zero: not at
 	// all. Readers do not need it, their holds keep what they read.
 	DeleteDelay time.Duration
@@ -134,6 +138,8 @@ type Listener struct {
 	// directory at path is done, and has found so many.
 	Damaged  func(l *Log, f Flaw)
 	Scrubbed func(path string, damaged int64)
+	// Cleaned: a log was compacted.
+	Cleaned func(l *Log, c Cleaning)
 	// Failed: the log takes no appends from now on.
 	Failed func(l *Log, err error)
 	// Offline: the directory is out of service until the next start, and all its logs with it.
@@ -179,6 +185,7 @@ func (o Options) withDefaults() Options {
 	}
 	def(&o.MaxProducers, 1_000_000)
 	o.ScrubInterval = cmp.Or(o.ScrubInterval, 7*24*time.Hour)
+	o.Cleaner.withDefaults()
 	o.ProducerExpiration = cmp.Or(o.ProducerExpiration, 24*time.Hour)
 	o.ProducerExpirationCheck = cmp.Or(o.ProducerExpirationCheck, 10*time.Minute)
 	if o.CheckpointInterval == 0 {

@@ -83,7 +83,13 @@ func (r *reader) files(dst []span.Span) ([]span.Span, error) {
 		if seg.base >= r.upper {
 			break
 		}
-		if err := r.l.holdToRead(seg, r.from); err != nil {
+		switch err := r.l.holdToRead(seg, r.from); {
+		case err == nil:
+		case r.n > 0: // what is there will do
+			return dst, nil
+		case r.l.segs.Load() != list: // replaced by compaction, or deleted
+			return r.files(dst)
+		default:
 			return dst, err
 		}
 		var next *segment

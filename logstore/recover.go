@@ -164,9 +164,7 @@ type walk struct {
 // contiguous tells whether segment i has to begin where the one before it ends.
 func (w *walk) contiguous(i, first int) bool { return i > first && w.next >= 0 && !w.gaps() }
 
-func (w *walk) gaps() bool {
-	return w.x.l.d.opts.GapsAllowed(w.x.l.topic)
-}
+func (w *walk) gaps() bool { return w.x.gaps }
 
 // segment walks s, builds its indexes and sets its size to what is whole. r.Why says what ended the walk early.
 func (w *walk) segment(s *segment) error {

@@ -255,7 +255,7 @@ func (x *scrubber) check(l *Log, s *segment, next int64) (found []Flaw) {
 	}
 	defer f.Close()
 	w := scrubWalk{s: s, start: l.start.Load()}
-	w.order = order{segment: s.base, next: s.base, epoch: -1, gaps: l.d.opts.GapsAllowed(l.topic), epochs: l.epochs.all()}
+	w.order = order{segment: s.base, next: s.base, epoch: -1, gaps: l.mayHaveGaps(), epochs: l.epochs.all()}
 	gaps := w.order.gaps
 	for x.ctx.Err() == nil && len(w.found) < maxFlaws {
 		var p Piece

@@ -49,6 +49,7 @@ type segment struct {
 	// the device. The appender changes the first two, in the other order; Log.flushMu guards the third.
 	txns, lastAborted atomic.Int64
 	txnsSynced        int64
+	txnsMoved         atomic.Pointer[string] // where .txnindex is since it was renamed; nil: at its own name
 
 	// maxMu guards the largest timestamp and the last offset of the batch that has it. Held for two stores.
 	maxMu      sync.Mutex
@@ -169,6 +170,11 @@ func (l *segList) find(off int64) int {
 		}
 	}
 	return max(lo-1, 0)
+}
+
+func (l *segList) has(s *segment) bool {
+	i := l.find(s.base)
+	return l.s[i] == s
 }
 
 func (l *segList) last() *segment { return l.s[len(l.s)-1] }

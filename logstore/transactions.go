@@ -119,18 +119,30 @@ func (l *Log) LastStableOffset() int64 {
 // TransactionIndex.collectAbortedTxns). nil, without a system call, when there is none. ErrOffsetOutOfRange: from was
 // deleted meanwhile.
 func (l *Log) AbortedTxns(from, upper int64) (list []AbortedTxn, err error) {
-	segs := l.segs.Load()
+	for {
+		segs := l.segs.Load()
+		list, err = l.abortedIn(segs, from, upper)
+		// Compaction may have taken a segment's place meanwhile.
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if l.segs.Load() == segs {
+			return nil, l.gone(from)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", l.name, err)
+	}
+	return list, nil
+}
+
+func (l *Log) abortedIn(segs *segList, from, upper int64) (list []AbortedTxn, err error) {
 	for _, s := range segs.s[segs.find(from):] {
 		var done bool
 		list, done, err = s.aborted(list, from, upper)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return nil, l.gone(from)
-		case err != nil:
-			return nil, fmt.Errorf("%s: %w", l.name, err)
-		case done:
-			return list, nil
+		if err != nil || done {
+			break
 		}
 	}
-	return list, nil
+	return list, err
 }

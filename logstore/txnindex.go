@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"slices"
 
 	"github.com/sluice-mq/sluice/internal/sys"
@@ -110,6 +111,23 @@ func (s *segment) loadTxns(next int64) (ok bool, err error) {
 	return true, nil
 }
 
+// txnFile is where the entries are.
+func (s *segment) txnFile() string {
+	if p := s.txnsMoved.Load(); p != nil {
+		return *p
+	}
+	return s.stem + txnIndexSuffix
+}
+
+// renameTxns gives the file another name, as sparseIndex.rename does.
+func (s *segment) renameTxns(was, is string) error {
+	if err := sys.Rename(was, is); err != nil {
+		return err
+	}
+	s.txnsMoved.Store(&is)
+	return nil
+}
+
 // aborted adds to list the entries that AbortedTxns asks for; done says that later segments have none. Last offsets
 // and last stable offsets rise along the file.
 func (s *segment) aborted(list []AbortedTxn, from, upper int64) (_ []AbortedTxn, done bool, err error) {
@@ -117,7 +135,24 @@ func (s *segment) aborted(list []AbortedTxn, from, upper int64) (_ []AbortedTxn,
 	if n == 0 || s.lastAborted.Load() < from {
 		return list, false, nil
 	}
-	path := s.stem + txnIndexSuffix
+	held := len(list)
+	for tries := 0; ; tries++ {
+		name := s.txnsMoved.Load()
+		list, done, err = s.abortedIn(s.txnFile(), n, list[:held], from, upper)
+		// By a name that is not its any more, another segment's file may have been read, or none.
+		moving := errors.Is(err, fs.ErrNotExist) && s.state.Load()&segGone == 0 && tries < maxMoving
+		if s.txnsMoved.Load() == name && !moving {
+			return list, done, err
+		}
+		runtime.Gosched()
+	}
+}
+
+// maxMoving bounds how often a file is looked for that is just being renamed.
+const maxMoving = 1000
+
+// abortedIn looks for them in the file at path, which has n.
+func (s *segment) abortedIn(path string, n int64, list []AbortedTxn, from, upper int64) (_ []AbortedTxn, done bool, err error) {
 	fd, err := sys.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return list, false, &os.PathError{Op: "open", Path: path, Err: err}

@@ -29,6 +29,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	e.network(s)
 	e.logs(s)
 	e.dirs(s)
+	e.cleaners(s)
 }
 
 type exposition struct{ out chan<- prometheus.Metric }
