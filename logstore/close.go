@@ -86,7 +86,7 @@ func (d *Dir) writeCheckpoint(name string) error {
 	offset := func(l *Log) (int64, bool) { return l.RecoveryPoint(), true }
 	switch name {
 	case logStartFile:
-		offset = func(l *Log) (int64, bool) { return l.StartOffset(), l.StartOffset() > l.segs.Load().s[0].base }
+		offset = func(l *Log) (int64, bool) { return l.StartOffset(), l.startListed() }
 	case highWatermarkFile:
 		offset = func(l *Log) (int64, bool) { return d.highWatermark(l), true }
 	}

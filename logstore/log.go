@@ -28,7 +28,7 @@ import (
 // A flush works on what lies below the end offset at its beginning and takes mu only to look at the state. One
 // mutex around readers, appends and flushes was the alternative; it makes a consumer wait for the disk.
 //
-// Lock order: Dir.trimMu, Dir.mu, flushMu, mu, epochs.mu; the tail's, indexes', hints' and durable's mutexes are taken last and alone.
+// Lock order: Dir.trimMu, flushMu, Dir.checkMu, Dir.mu, mu, epochs.mu; the tail's, indexes', hints' and durable's mutexes are taken last and alone.
 type Log struct {
 	d         *Dir
 	topic     string
@@ -37,14 +37,16 @@ type Log struct {
 	name      string // topic-partition
 	dir       string // path while the log lives
 
-	segs    atomic.Pointer[segList]
-	start   atomic.Int64
-	end     atomic.Int64
-	closed  atomic.Bool
-	tail    tail
-	hints   hints
-	epochs  epochs
-	durable durability
+	segs   atomic.Pointer[segList]
+	start  atomic.Int64
+	end    atomic.Int64
+	closed atomic.Bool
+	// dropping: files below the start were removed, and it is not known to be on the device that they are gone.
+	dropping atomic.Bool
+	tail     tail
+	hints    hints
+	epochs   epochs
+	durable  durability
 
 	// flushMu is held while files are synced. It guards recoveryPoint's change and segment.flushed.
 	flushMu       sync.Mutex

@@ -87,6 +87,7 @@ func (l *Log) dropBelow(start int64) error {
 	}
 	list := l.segs.Load()
 	n := list.endsBelow(start)
+	l.dropping.Store(true)
 	l.segs.Store(&segList{slices.Clone(list.s[n:])})
 	delay := l.settings.DeleteDelay
 	l.mu.Unlock()
@@ -98,7 +99,20 @@ func (l *Log) dropBelow(start int64) error {
 		}
 		s.Release()
 	}
+	if err := syncDir(l.dir); err != nil {
+		if !l.closed.Load() {
+			l.d.goOffline(err)
+		}
+		return errors.Join(append(errs, err)...)
+	}
+	l.dropping.Store(len(errs) > 0)
 	return errors.Join(errs...)
+}
+
+// startListed tells whether log-start-offset-checkpoint has to name the log's start: a load that does not find it there
+// takes the first segment's base, which is lower while a power cut may bring back what was deleted.
+func (l *Log) startListed() bool {
+	return l.dropping.Load() || l.start.Load() > l.segs.Load().s[0].base
 }
 
 // endsBelow is how many segments at the front lie wholly below off. The last one never counts.
@@ -135,7 +149,7 @@ func (d *Dir) retire(s *segment, delay time.Duration) error {
 }
 
 // dropBelowStart finishes what a crash interrupted: the log start is known, and segments below it are still there.
-// Nothing is synced; another crash leaves it to the next start again.
+// Another crash leaves it to the next start again.
 func (x *loading) dropBelowStart() error {
 	n := (&segList{x.segs}).endsBelow(x.logStart)
 	for _, s := range x.segs[:n] {
@@ -145,6 +159,9 @@ func (x *loading) dropBelowStart() error {
 		s.Release()
 	}
 	x.segs = x.segs[n:]
+	if n > 0 { // log-start-offset-checkpoint may leave the start out from now on
+		return syncDir(x.l.dir)
+	}
 	return nil
 }
 
