@@ -90,10 +90,7 @@ func (l *Log) firstSegment() error {
 		return err
 	}
 	l.publish([]*segment{s}, 0, 0)
-	if err := s.offsets.spill(); err != nil {
-		return err
-	}
-	return s.times.spill()
+	return s.spill()
 }
 
 func (d *Dir) newLog(name, topic string, partition int32) *Log {

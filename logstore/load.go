@@ -243,6 +243,9 @@ func (x *loading) restart(base int64) error {
 		return err
 	}
 	x.segs = []*segment{s}
+	if err := s.spill(); err != nil {
+		return err
+	}
 	return syncDir(x.l.dir)
 }
 

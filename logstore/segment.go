@@ -152,10 +152,7 @@ func (s *segment) maxTimestamp() (ts, lastOffset int64) {
 
 // sync blocks until file and indexes are on the device, the file by fdatasync.
 func (s *segment) sync(fdatasync func(fd int) error) error {
-	if err := s.offsets.spill(); err != nil {
-		return err
-	}
-	if err := s.times.spill(); err != nil {
+	if err := s.spill(); err != nil {
 		return err
 	}
 	if err := fdatasync(s.fd); err != nil {
@@ -165,6 +162,14 @@ func (s *segment) sync(fdatasync func(fd int) error) error {
 		return err
 	}
 	return s.times.sync()
+}
+
+// spill writes the index entries that wait in memory; both index files are there afterwards.
+func (s *segment) spill() error {
+	if err := s.offsets.spill(); err != nil {
+		return err
+	}
+	return s.times.spill()
 }
 
 // indexed tells whether both index files have all their entries.
