@@ -48,7 +48,7 @@ func (x *loading) recover() (end int64, failed, err error) {
 				continue
 			}
 		}
-		if i > 0 && s.base != w.next && w.contiguous(i, first) {
+		if i > first && w.next >= 0 && (s.base < w.next || s.base > w.next && !w.gaps()) {
 			w.r.Why = fmt.Sprintf("segment %d follows offset %d", s.base, w.next-1)
 			failed, err = x.cut(nil, i, &w)
 			break
@@ -105,6 +105,9 @@ func (x *loading) trust(i int, w *walk) (ok bool, err error) {
 	sc := getScratch()
 	defer putScratch(sc)
 	w.next = s.base
+	if _, ok := sc.located(s, offset, size); !ok && offset.val > 0 {
+		return false, nil
+	}
 	if offset.val > 0 {
 		w.next = s.base + offset.key // that batch is read again below
 	}
@@ -141,9 +144,6 @@ type walk struct {
 	walked bool
 	buf    *bufio.Reader
 }
-
-// contiguous tells whether segment i has to begin where the one before it ends.
-func (w *walk) contiguous(i, first int) bool { return i > first && w.next >= 0 && !w.gaps() }
 
 func (w *walk) gaps() bool {
 	return w.x.l.d.opts.GapsAllowed(w.x.l.topic)
@@ -187,10 +187,7 @@ func (w *walk) segment(s *segment) error {
 		pos += h.size
 	}
 	s.indexTime()
-	if err := s.offsets.spill(); err != nil {
-		return err
-	}
-	return s.times.spill()
+	return s.spill()
 }
 
 // header checks what the header says; why is "" when nothing is wrong with it. b is cut at the end of the file.
@@ -294,8 +291,8 @@ func (s *segment) reset() {
 }
 
 // cut ends the log where the walk stopped: in segment torn (nil: after a whole one), keeping keep segments. The
-// order is: later segments, newest first, then the torn file, synced, so that a crash in between leaves a tail
-// without holes.
+// order is: later segments, newest first, then the torn file, each synced before the next, so that a crash in between
+// leaves a tail without holes.
 func (x *loading) cut(torn *segment, keep int, w *walk) (failed, err error) {
 	at := w.next
 	if at < x.recoveryPoint {
@@ -311,6 +308,10 @@ func (x *loading) cut(torn *segment, keep int, w *walk) (failed, err error) {
 		w.r.CutBytes += size
 		w.r.CutSegments++
 		if err := drop[j].unlink(); err != nil {
+			return nil, err
+		}
+		// Where offsets may have gaps, nothing but the damage in front tells that this one is to go.
+		if err := syncDir(x.l.dir); err != nil {
 			return nil, err
 		}
 		drop[j].Release()
