@@ -36,6 +36,8 @@ var (
 	ErrTransaction = errors.New("producer has an open transaction")
 	// ErrOffsetOutOfRange: the offset is below the log start or above the log end.
 	ErrOffsetOutOfRange = errors.New("offset out of range")
+	// ErrTruncated: the records that were waited for were taken out of the log.
+	ErrTruncated = errors.New("records were truncated")
 	// ErrCorrupt: bytes of a log file are not what was appended.
 	ErrCorrupt = errors.New("log is corrupt")
 )
