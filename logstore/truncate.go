@@ -2,7 +2,9 @@ package logstore
 
 import (
 	"fmt"
+	"math"
 	"os"
+	"slices"
 
 	"github.com/sluice-mq/sluice/internal/sys"
 	"github.com/sluice-mq/sluice/wire/batch"
@@ -78,12 +80,10 @@ func (l *Log) truncate(do func(x *truncation) error) error {
 	case failed == nil:
 		l.d.flusher.add(l) // the segment that was cut is to be synced with its indexes
 		return nil
-	case isSyncError(failed):
-		l.d.goOffline(failed)
-	}
-	if x.locked {
+	case x.locked:
 		l.reportFailure(failed)
 	}
+	l.d.suffer(failed)
 	return err
 }
 
@@ -107,6 +107,12 @@ func (x *truncation) to(offset int64) error {
 		keep = k
 	}
 	x.begin(end)
+	if pos > 0 {
+		if err := list.s[k].hold(); err != nil { // before its name may go
+			return err
+		}
+		defer list.s[k].Release()
+	}
 	kept := list.s[:keep:keep]
 	if pos > 0 {
 		l.segs.Store(&segList{kept})
@@ -118,10 +124,10 @@ func (x *truncation) to(offset int64) error {
 	}
 	var s *segment
 	if pos > 0 {
-		if err := list.s[k].cut(pos, end, l.d.opts.fdatasync); err != nil {
+		if err := list.s[k].cut(pos, end); err != nil {
 			return err
 		}
-		if s, err = createSegment(&l.d.indexes, l.dir, end); err != nil {
+		if s, err = createSegment(l, end); err != nil {
 			return err
 		}
 	} else if s, err = x.replace(list.s[k]); err != nil {
@@ -147,7 +153,7 @@ func (x *truncation) wipe(offset int64) error {
 			return err
 		}
 	}
-	s, err := createSegment(&l.d.indexes, l.dir, offset)
+	s, err := createSegment(l, offset)
 	if err != nil {
 		return err
 	}
@@ -185,6 +191,8 @@ func (x *truncation) begin(end int64) {
 	l.end.Store(end)
 	l.durable.cut(end)
 	l.hints.clear()
+	l.unpin()
+	x.l.unstable.ended = slices.DeleteFunc(l.unstable.ended, func(r txnRange) bool { return r.last >= end })
 }
 
 // remove takes the segment out of the directory, for good. Who holds it reads on.
@@ -197,7 +205,7 @@ func (x *truncation) remove(s *segment) error {
 	}
 	s.offsets.clear() // another segment may get the names
 	s.times.clear()
-	s.Release()
+	s.drop()
 	return nil
 }
 
@@ -215,12 +223,12 @@ func (x *truncation) replace(s *segment) (*segment, error) {
 	}
 	s.offsets.clear()
 	s.times.clear()
-	s.Release()
-	n, err := openSegment(&x.l.d.indexes, x.l.dir, s.base, false)
-	if err == nil {
-		n.rebuilt = true // index files of the old one may be there
+	s.drop()
+	n, err := openSegment(x.l, s.base)
+	if err != nil {
+		return nil, err
 	}
-	return n, err
+	return n, n.hold()
 }
 
 // finish makes list, whose last segment is empty and new, the log's, and brings the rest in line: epochs, snapshots,
@@ -228,6 +236,7 @@ func (x *truncation) replace(s *segment) (*segment, error) {
 func (x *truncation) finish(list []*segment) error {
 	l := x.l
 	end := l.end.Load()
+	l.pinned = true
 	l.active = list[len(list)-1]
 	l.segs.Store(&segList{list})
 	l.tail.reset(l.active, end)
@@ -239,6 +248,10 @@ func (x *truncation) finish(list []*segment) error {
 	}
 	if err := x.producers(list, end); err != nil {
 		return err
+	}
+	l.settleTxns()
+	for _, s := range list[max(0, len(list)-2):] {
+		s.flushed, s.rebuilt = false, true // what was cut, and what has the name of another
 	}
 	if err := syncDir(l.dir); err != nil {
 		return err
@@ -254,7 +267,7 @@ func (x *truncation) producers(list []*segment, end int64) error {
 	if err != nil {
 		return err
 	}
-	load := loading{l: l, segs: list}
+	load := loading{l: l, segs: list, live: true, markersFrom: math.MaxInt64}
 	for _, e := range names {
 		if offset, suffix, ok := parseSegmentFile(e.Name()); ok && suffix == snapshotSuffix {
 			load.snapshots = append(load.snapshots, offset)
@@ -262,11 +275,15 @@ func (x *truncation) producers(list []*segment, end int64) error {
 	}
 	l.producers.clear()
 	l.producers.snapAt = 0
-	return load.loadProducers(end)
+	return load.loadProducers(end, false)
 }
 
 // cutPosition is where in s the first batch begins that ends at or above offset, and where the log then ends.
 func cutPosition(s *segment, offset int64) (pos, end int64, err error) {
+	if err := s.hold(); err != nil {
+		return 0, 0, err
+	}
+	defer s.Release()
 	size := s.size.Load()
 	sc := getScratch()
 	defer putScratch(sc)
@@ -287,14 +304,14 @@ func cutPosition(s *segment, offset int64) (pos, end int64, err error) {
 }
 
 // cut ends the segment at pos, where a batch begins and offset end is due, and blocks until that is on the device.
-// Nothing is appended to it any more.
-func (s *segment) cut(pos, end int64, fdatasync func(fd int) error) error {
+// Nothing is appended to it any more. The caller has a hold.
+func (s *segment) cut(pos, end int64) error {
 	s.size.Store(pos)
-	if err := sys.Truncate(s.fd, pos); err != nil {
+	if err := sys.Truncate(s.file(), pos); err != nil {
 		return &os.PathError{Op: "truncate", Path: s.stem + logSuffix, Err: err}
 	}
-	if err := fdatasync(s.fd); err != nil {
-		return &os.PathError{Op: "fdatasync", Path: s.stem + logSuffix, Err: err}
+	if err := s.fdatasync(); err != nil {
+		return err
 	}
 	last, err := s.offsets.cut(func(e indexEntry) bool { return e.val < pos })
 	if err != nil {
@@ -324,7 +341,9 @@ func (s *segment) cut(pos, end int64, fdatasync func(fd int) error) error {
 	s.maxTime, s.maxTimeOff = ts, off
 	s.maxMu.Unlock()
 	s.indexTime()
-	s.flushed, s.rebuilt = false, true
+	if err := s.cutTxns(end); err != nil {
+		return err
+	}
 	return s.spill()
 }
 

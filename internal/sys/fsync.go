@@ -43,3 +43,13 @@ func syncDir(path string) error {
 		}
 	}
 }
+
+// SyncFS blocks until everything that was written to the file system of the open file fd is on the device, data and
+// names, whoever wrote it. The error tells also what failed since fd was opened; before Linux 5.8 it does not.
+func SyncFS(fd int) error {
+	for {
+		if err := unix.Syncfs(fd); err != unix.EINTR {
+			return err
+		}
+	}
+}
