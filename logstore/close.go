@@ -134,10 +134,10 @@ func (d *Dir) writeCheckpointFile(name string, offset func(l *Log) int64) error 
 
 // listedStart is what log-start-offset-checkpoint has of the log, -1 for nothing: its first segment tells.
 func (l *Log) listedStart() int64 {
-	if start := l.StartOffset(); start > l.segs.Load().s[0].base {
-		return start
+	if !l.startListed() {
+		return -1
 	}
-	return -1
+	return l.StartOffset()
 }
 
 // cleanedTo is what cleaner-offset-checkpoint has of the log, -1 for nothing.

@@ -27,7 +27,7 @@ type SyncWaiter interface {
 
 // durability is what a log knows of its way to the device.
 //
-// Three offsets, none of which falls: recoveryPoint <= synced <= end. Below synced the record bytes are on the
+// Three offsets, which fall by a truncation only: recoveryPoint <= synced <= end. Below synced the record bytes are on the
 // device; below the recovery point also what recovery would otherwise make anew (indexes).
 //
 // hold is how far readers may go while appends wait: from the first append that waits on, nothing is shown, as in
@@ -39,7 +39,8 @@ type durability struct {
 	at     atomic.Int64 // when the last flush was, on Dir.now
 	queued atomic.Bool  // in the committer's queue
 	whole  atomic.Bool  // the flusher is to sync the active segment too
-	named  int64        // base of the newest segment whose name is on the device; the committer's
+	named  atomic.Int64 // base of the newest segment whose name is on the device
+	cuts   atomic.Int64 // truncations so far: what a sync that began before one has brought to the device is not known
 
 	onStable atomic.Pointer[func()]
 
@@ -65,11 +66,12 @@ const unheld = math.MaxInt64
 func (x *durability) init(recoveryPoint, end int64) {
 	x.synced.Store(recoveryPoint)
 	x.hold.Store(unheld)
-	x.asked, x.lastWait, x.named = end, -1, -1
+	x.named.Store(-1)
+	x.asked, x.lastWait = end, -1
 }
 
 // StableEnd is the offset below which consumers may read as far as this log is concerned: EndOffset, or less while
-// appends wait for the device. It never falls while the log is open.
+// appends wait for the device. It falls by a truncation only.
 func (l *Log) StableEnd() int64 {
 	end := l.end.Load() // first: whoever waits has set the hold before moving the end
 	return min(end, l.durable.hold.Load())
@@ -152,8 +154,10 @@ func (l *Log) beginSync(wait bool) {
 // one but for rolls. Names of new files follow. Only the committer calls it.
 func (l *Log) commit(c *committer) error {
 	x := &l.durable
+	cuts := x.cuts.Load()
 	upTo := l.end.Load() // before the list, which then has every segment below it
 	list := l.segs.Load()
+	newest := list.last().base
 	if from := x.synced.Load(); from < upTo {
 		for _, s := range list.s[list.find(from):] {
 			switch err := s.holdToSync(); {
@@ -169,28 +173,35 @@ func (l *Log) commit(c *committer) error {
 				return err
 			}
 		}
-		if newest := list.last().base; x.named != newest {
+		if x.named.Load() != newest {
 			if err := syncDir(l.dir); err != nil && !l.closed.Load() {
 				return err
 			}
-			x.named = newest
 		}
 	}
 	if l.closed.Load() {
 		c.waiters = x.wake(0, fmt.Errorf("%w: %s", ErrClosed, l.name), c.waiters)
 		return nil
 	}
-	l.settle(upTo)
+	if !l.settle(upTo, newest, cuts) {
+		c.add(l)
+		return nil
+	}
 	c.waiters = x.wake(upTo, nil, c.waiters)
 	return nil
 }
 
-// settle notes that record bytes below upTo are on the device, and lets readers have them.
-func (l *Log) settle(upTo int64) {
+// settle notes that record bytes below upTo are on the device, and the segment's name that begins at newest, and lets
+// readers have them. false: the log was truncated since cuts was read, and nothing is known.
+func (l *Log) settle(upTo, newest, cuts int64) bool {
 	x := &l.durable
-	raise(&x.synced, upTo)
-	l.raiseRecoveryPoint(upTo)
 	l.mu.Lock()
+	if x.cuts.Load() != cuts {
+		l.mu.Unlock()
+		return false
+	}
+	raise(&x.synced, upTo)
+	x.named.Store(newest)
 	held := x.hold.Load() != unheld
 	switch {
 	case !held:
@@ -203,18 +214,23 @@ func (l *Log) settle(upTo int64) {
 		l.settleTxns()
 	}
 	l.mu.Unlock()
+	l.raiseRecoveryPoint(upTo, cuts)
 	if f := x.onStable.Load(); held && f != nil {
 		(*f)()
 	}
+	return true
 }
 
 // raiseRecoveryPoint moves the recovery point along, unless a rolled segment's indexes are not synced yet or a flush
 // is at it: nothing waits for this.
-func (l *Log) raiseRecoveryPoint(upTo int64) {
+func (l *Log) raiseRecoveryPoint(upTo, cuts int64) {
 	if !l.flushMu.TryLock() {
 		return
 	}
 	defer l.flushMu.Unlock()
+	if l.durable.cuts.Load() != cuts {
+		return
+	}
 	list := l.segs.Load()
 	for _, s := range list.s[list.find(l.recoveryPoint.Load()) : len(list.s)-1] {
 		if !s.flushed {

@@ -42,6 +42,8 @@ var (
 	ErrTransaction = errors.New("producer has an open transaction")
 	// ErrOffsetOutOfRange: the offset is below the log start or above the log end.
 	ErrOffsetOutOfRange = errors.New("offset out of range")
+	// ErrTruncated: the records that were waited for were taken out of the log.
+	ErrTruncated = errors.New("records were truncated")
 	// ErrLossy: records that were on the device are damaged (Damage). Appends give it, and reads of what is lost.
 	ErrLossy = errors.New("log is lossy")
 	// ErrCorrupt: bytes of a log file are not what was appended.

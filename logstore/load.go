@@ -122,6 +122,7 @@ type loading struct {
 	recoveryPoint int64
 	logStart      int64
 	full          bool // check from the first segment on
+	live          bool // the log is in service: producers are made anew, no .txnindex is
 
 	gaps   bool  // offsets may be left out, because the log is or was compacted
 	listed bool  // cleaner-offset-checkpoint names the log
@@ -328,6 +329,9 @@ func (x *loading) restart(base int64) error {
 	}
 	s.Release()
 	x.segs = []*segment{s}
+	if err := s.spill(); err != nil {
+		return err
+	}
 	return syncDir(x.l.dir)
 }
 

@@ -28,8 +28,8 @@ import (
 // A flush works on what lies below the end offset at its beginning and takes mu only to look at the state. One
 // mutex around readers, appends and flushes was the alternative; it makes a consumer wait for the disk.
 //
-// Lock order: Dir.trimMu, Dir.mu, flushMu, mu, epochs.mu; segment.openMu, fileCache.mu; the tail's, indexes', hints' and
-// durable's mutexes are taken last and alone.
+// Lock order: Dir.trimMu, flushMu, Dir.checkMu, Dir.mu, mu, epochs.mu; segment.openMu, fileCache.mu; the tail's, indexes',
+// hints' and durable's mutexes are taken last and alone.
 type Log struct {
 	d         *Dir
 	topic     string
@@ -39,17 +39,19 @@ type Log struct {
 	dir       string // path while the log lives
 	internal  bool   // one of Kafka's own topics
 
-	segs    atomic.Pointer[segList]
-	start   atomic.Int64
-	end     atomic.Int64
-	closed  atomic.Bool
-	lossy   atomic.Pointer[Damage] // nil while nothing is known to be lost; set under mu
-	marked  atomic.Bool            // lossyFile says so
-	tail    tail
-	hints   hints
-	epochs  epochs
-	durable durability
-	pace    pace
+	segs   atomic.Pointer[segList]
+	start  atomic.Int64
+	end    atomic.Int64
+	closed atomic.Bool
+	// dropping: files below the start were removed, and it is not known to be on the device that they are gone.
+	dropping atomic.Bool
+	lossy    atomic.Pointer[Damage] // nil while nothing is known to be lost; set under mu
+	marked   atomic.Bool            // lossyFile says so
+	tail     tail
+	hints    hints
+	epochs   epochs
+	durable  durability
+	pace     pace
 	// cleaning is this log's compaction.
 	cleaning logCleaning
 

@@ -82,11 +82,8 @@ func (d *Dir) makeRoom(logs []*Log, starts []int64) error {
 		for l.segs.Load().endsBelow(starts[i]) > 0 {
 			oldest := l.segs.Load().s[1].base
 			err := l.dropBelow(oldest)
-			if err == nil {
-				err = d.suffer(syncDir(l.dir))
-			}
 			d.removeDue()
-			if err == nil {
+			if d.suffer(err) == nil {
 				err = d.writeCheckpoint(logStartFile)
 			}
 			if !isNoSpace(err) {
@@ -119,6 +116,7 @@ func (l *Log) dropBelow(start int64) error {
 	}
 	list := l.segs.Load()
 	n := list.endsBelow(start)
+	l.dropping.Store(true)
 	l.segs.Store(&segList{slices.Clone(list.s[n:])})
 	delay := l.settings.DeleteDelay
 	l.mu.Unlock()
@@ -130,7 +128,20 @@ func (l *Log) dropBelow(start int64) error {
 		}
 		s.drop()
 	}
+	if err := syncDir(l.dir); err != nil {
+		if l.closed.Load() {
+			return nil // deleted under us
+		}
+		return errors.Join(append(errs, err)...)
+	}
+	l.dropping.Store(len(errs) > 0)
 	return errors.Join(errs...)
+}
+
+// startListed tells whether log-start-offset-checkpoint has to name the log's start: a load that does not find it there
+// takes the first segment's base, which is lower while a power cut may bring back what was deleted.
+func (l *Log) startListed() bool {
+	return l.dropping.Load() || l.start.Load() > l.segs.Load().s[0].base
 }
 
 // endsBelow is how many segments at the front lie wholly below off. The last one never counts.
@@ -174,7 +185,7 @@ func (d *Dir) retire(s *segment, delay time.Duration) error {
 }
 
 // dropBelowStart finishes what a crash interrupted: the log start is known, and segments below it are still there.
-// Nothing is synced; another crash leaves it to the next start again.
+// Another crash leaves it to the next start again.
 func (x *loading) dropBelowStart() error {
 	n := (&segList{x.segs}).endsBelow(x.logStart)
 	for _, s := range x.segs[:n] {
@@ -184,6 +195,9 @@ func (x *loading) dropBelowStart() error {
 		s.drop()
 	}
 	x.segs = x.segs[n:]
+	if n > 0 { // log-start-offset-checkpoint may leave the start out from now on
+		return syncDir(x.l.dir)
+	}
 	return nil
 }
 

@@ -160,11 +160,11 @@ func (r *reader) limit(seg, next *segment) (limit int64, more bool, err error) {
 	}
 	// The size was published before the end offset, so it covers upper.
 	size := seg.size.Load()
-	e, _, err := seg.offsets.floor(r.upper-1-seg.base, false)
+	pos, err := r.sc.floor(seg, r.upper-1-seg.base, size)
 	if err != nil {
 		return 0, false, r.l.readError(err)
 	}
-	limit, err = r.sc.seek(seg, e.val, size, r.upper)
+	limit, err = r.sc.seek(seg, pos, size, r.upper)
 	return limit, false, err
 }
 
@@ -179,11 +179,11 @@ func (r *reader) start(seg *segment, limit int64) (int64, error) {
 	if s, pos := r.l.tail.start(r.from); s == seg && pos <= limit {
 		return r.sc.seek(seg, pos, limit, r.from)
 	}
-	e, _, err := seg.offsets.floor(r.from-seg.base, false)
+	pos, err := r.sc.floor(seg, r.from-seg.base, limit)
 	if err != nil {
 		return 0, r.l.readError(err)
 	}
-	return r.sc.seek(seg, min(e.val, limit), limit, r.from)
+	return r.sc.seek(seg, pos, limit, r.from)
 }
 
 // near turns the tail's memory on when the read begins close to the end.
@@ -196,13 +196,14 @@ func (r *reader) near(seg, next *segment, pos int64) {
 // fit finds the last batch boundary at or below bound: from the last index entry before it, walk the few headers
 // that are left.
 func (r *reader) fit(seg *segment, pos, bound, limit int64) (end, next int64, first head, err error) {
-	e, ok, err := seg.offsets.floor(bound, true)
+	e, _, err := seg.offsets.floor(bound, true)
 	if err != nil {
 		return 0, 0, head{}, r.l.readError(err)
 	}
 	from := pos
-	if ok && e.val > pos && e.val <= limit {
-		from = e.val
+	if e.val > pos {
+		at, _ := r.sc.located(seg, e, limit)
+		from = max(pos, at)
 	}
 	return r.sc.wholeBelow(seg, from, bound, limit)
 }

@@ -53,7 +53,7 @@ func (x *loading) recover() (end int64, failed, err error) {
 				continue
 			}
 		}
-		if i > 0 && s.base != w.next && w.contiguous(i, first) {
+		if i > first && w.next >= 0 && (s.base < w.next || s.base > w.next && !w.gaps()) {
 			w.r.Why = fmt.Sprintf("segment %d follows offset %d", s.base, w.next-1)
 			failed, err = x.cut(nil, i, &w)
 			break
@@ -126,6 +126,9 @@ func (x *loading) trust(i int, w *walk) (ok bool, err error) {
 	defer s.Release()
 	sc := getScratch()
 	defer putScratch(sc)
+	if _, ok := sc.located(s, offset, size); !ok && offset.val > 0 {
+		return false, nil
+	}
 	if offset.val > 0 {
 		w.next = s.base + offset.key // that batch is read again below
 	}
@@ -160,9 +163,6 @@ type walk struct {
 	walked bool
 	buf    *bufio.Reader
 }
-
-// contiguous tells whether segment i has to begin where the one before it ends.
-func (w *walk) contiguous(i, first int) bool { return i > first && w.next >= 0 && !w.gaps() }
 
 func (w *walk) gaps() bool { return w.x.gaps }
 
@@ -215,10 +215,7 @@ func (w *walk) segment(s *segment) error {
 		pos += h.size
 	}
 	s.indexTime()
-	if err := s.offsets.spill(); err != nil {
-		return err
-	}
-	return s.times.spill()
+	return s.spill()
 }
 
 // unused tells whether nothing was ever written to s, a segment without bytes: both indexes are there and have no
@@ -340,8 +337,8 @@ func (s *segment) reset() {
 }
 
 // cut ends the log where the walk stopped: in segment torn (nil: after a whole one), keeping keep segments. The
-// order is: later segments, newest first, then the torn file, synced, so that a crash in between leaves a tail
-// without holes.
+// order is: later segments, newest first, then the torn file, each synced before the next, so that a crash in between
+// leaves a tail without holes.
 func (x *loading) cut(torn *segment, keep int, w *walk) (failed, err error) {
 	at := w.next
 	if at < x.recoveryPoint {
@@ -357,6 +354,10 @@ func (x *loading) cut(torn *segment, keep int, w *walk) (failed, err error) {
 		w.r.CutBytes += st.Size
 		w.r.CutSegments++
 		if err := drop[j].unlink(); err != nil {
+			return nil, err
+		}
+		// Where offsets may have gaps, nothing but the damage in front tells that this one is to go.
+		if err := syncDir(x.l.dir); err != nil {
 			return nil, err
 		}
 		drop[j].drop()

@@ -23,11 +23,17 @@ func (x *loading) replay(from, end int64) error {
 	}
 	t := &x.l.producers
 	list := x.segs[(&segList{x.segs}).find(from):]
-	at, _, err := list[0].offsets.floor(max(from-list[0].base, 0), false)
+	sc := getScratch()
+	defer putScratch(sc)
+	if err := list[0].hold(); err != nil {
+		return err
+	}
+	at, err := sc.floor(list[0], max(from-list[0].base, 0), list[0].size.Load())
+	list[0].Release()
 	if err != nil {
 		return err
 	}
-	err = x.numbered(list, at.val, end, func(b batch.Batch, s *segment, h head) (err error) {
+	err = x.numbered(list, at, end, func(b batch.Batch, s *segment, h head) (err error) {
 		if h.last < from {
 			return nil
 		}
@@ -73,7 +79,14 @@ func (x *loading) refill(from int64) error {
 	if err != nil {
 		return err
 	}
-	return x.numbered(x.segs[i:], first.val, from, func(b batch.Batch, _ *segment, _ head) error {
+	sc := getScratch()
+	defer putScratch(sc)
+	if err := x.segs[i].hold(); err != nil {
+		return err
+	}
+	at, _ := sc.located(x.segs[i], first, x.segs[i].size.Load())
+	x.segs[i].Release()
+	return x.numbered(x.segs[i:], at, from, func(b batch.Batch, _ *segment, _ head) error {
 		p := t.byID[b.ProducerID()]
 		if p != nil && p.n > 0 && p.epoch == b.ProducerEpoch() && b.LastOffset() < p.newest().last && !b.IsControl() {
 			p.pushBefore(batchOf(b))

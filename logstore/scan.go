@@ -74,6 +74,21 @@ func parseHead(b []byte, pos int64) (h head, ok bool) {
 	return h, h.size >= batch.HeaderSize
 }
 
+// located returns the position that an index entry names, of a batch which ends at the entry's offset or, where Kafka
+// indexed several batches at once, before it. If there is none the index is damaged, and 0 is returned: an index only
+// saves work. ok tells whether the entry was good.
+func (s *scratch) located(seg *segment, e indexEntry, limit int64) (pos int64, ok bool) {
+	if e.val <= 0 || e.val >= limit {
+		return 0, false
+	}
+	h, err := s.headAt(seg, e.val, limit)
+	if err != nil || s.buf[e.val-s.at+batch.OffsetMagic] != batch.Magic ||
+		h.base < seg.base || h.last < h.base || h.last-seg.base > e.key {
+		return 0, false
+	}
+	return e.val, true
+}
+
 // seek returns the position of the first batch at or after pos whose last offset is off or above; limit when
 // there is none below it. pos must be where a batch begins.
 func (s *scratch) seek(seg *segment, pos, limit, off int64) (int64, error) {

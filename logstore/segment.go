@@ -135,10 +135,7 @@ func (s *segment) maxTimestamp() (ts, lastOffset int64) {
 
 // sync blocks until file and indexes are on the device. The caller has a hold, and Log.flushMu unless it is recovery.
 func (s *segment) sync() error {
-	if err := s.offsets.spill(); err != nil {
-		return err
-	}
-	if err := s.times.spill(); err != nil {
+	if err := s.spill(); err != nil {
 		return err
 	}
 	if err := s.fdatasync(); err != nil {
@@ -151,6 +148,14 @@ func (s *segment) sync() error {
 		return err
 	}
 	return s.syncTxns()
+}
+
+// spill writes the index entries that wait in memory; both index files are there afterwards.
+func (s *segment) spill() error {
+	if err := s.offsets.spill(); err != nil {
+		return err
+	}
+	return s.times.spill()
 }
 
 // indexed tells whether both index files have all their entries.

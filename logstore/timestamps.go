@@ -132,14 +132,17 @@ func (l *Log) findTimeIn(s *segment, ts, from, end int64) (offset, timestamp int
 	if err != nil {
 		return 0, 0, false, l.readError(err)
 	}
-	o, _, err := s.offsets.floor(max(t.val, from-s.base), false)
-	if err != nil {
-		return 0, 0, false, l.readError(err)
-	}
 	size := s.size.Load()
 	sc := getScratch()
 	defer putScratch(sc)
-	for pos := o.val; pos < size; {
+	pos, err := sc.floor(s, max(t.val, from-s.base), size)
+	if err == nil && t.val > from-s.base && !sc.dates(s, t, pos, size) {
+		pos, err = sc.floor(s, from-s.base, size) // the time index is damaged
+	}
+	if err != nil {
+		return 0, 0, false, l.readError(err)
+	}
+	for pos < size {
 		h, err := sc.headAt(s, pos, size)
 		if err != nil {
 			return 0, 0, false, err
@@ -156,6 +159,26 @@ func (l *Log) findTimeIn(s *segment, ts, from, end int64) (offset, timestamp int
 		pos += h.size
 	}
 	return 0, 0, false, nil
+}
+
+// floor returns the position of a batch at or before the one that holds the relative offset rel, from the index.
+func (s *scratch) floor(seg *segment, rel, limit int64) (pos int64, err error) {
+	e, _, err := seg.offsets.floor(rel, false)
+	if err != nil {
+		return 0, err
+	}
+	pos, _ = s.located(seg, e, limit)
+	return pos, nil
+}
+
+// dates tells whether the batch that a time entry names has its timestamp. It is at pos or later.
+func (s *scratch) dates(seg *segment, t indexEntry, pos, limit int64) bool {
+	pos, err := s.seek(seg, pos, limit, seg.base+t.val)
+	if err != nil || pos == limit {
+		return false
+	}
+	h, err := s.headAt(seg, pos, limit)
+	return err == nil && h.maxTime == t.key
 }
 
 var walkers = sync.Pool{New: func() any { return new(batch.Walker) }}

@@ -62,6 +62,39 @@ func (s *segment) addAborted(a AbortedTxn) error {
 	return nil
 }
 
+// cutTxns drops the entries of markers at offset end and above.
+func (s *segment) cutTxns(end int64) error {
+	n := s.txns.Load()
+	if n == 0 {
+		return nil
+	}
+	path := s.stem + txnIndexSuffix
+	fd, err := sys.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer sys.CloseFile(fd)
+	r := txnReader{fd: fd, path: path, n: n}
+	last := noOffset
+	for ; n > 0; n-- {
+		a, err := r.entry(n - 1)
+		if err != nil {
+			return err
+		}
+		if a.LastOffset < end {
+			last = a.LastOffset
+			break
+		}
+	}
+	s.lastAborted.Store(last)
+	s.txns.Store(n)
+	s.txnsSynced = noOffset
+	if err := sys.Truncate(fd, n*txnEntrySize); err != nil {
+		return &os.PathError{Op: "truncate", Path: path, Err: err}
+	}
+	return nil
+}
+
 // syncTxns brings the entries to the device. The caller holds Log.flushMu.
 func (s *segment) syncTxns() error {
 	n := s.txns.Load()
@@ -227,7 +260,7 @@ type txnRebuild struct {
 const txnRebuildBuffer = 16 << 10
 
 func (r *txnRebuild) add(s *segment, a AbortedTxn) error {
-	if !s.rebuilt {
+	if !s.rebuilt || r.x.live {
 		return nil // its file was taken over
 	}
 	if r.seg != s {
