@@ -14,6 +14,9 @@ type Catalog interface {
 	// CreateAll is Create for many topics at a time, which costs the disk little more than one. There is an answer for
 	// each of specs, whose names differ.
 	CreateAll(specs []TopicSpec, validateOnly bool) []Creation
+	// Grow gives the topic n partitions in all, or only checks that it could. assignment has the replicas of each new
+	// partition; nil leaves them to the catalogue. Errors are *Refusal.
+	Grow(name string, n int32, assignment [][]int32, validateOnly bool) error
 	// Delete takes the topic out of the image, then removes its logs. Errors are *Refusal.
 	Delete(t *Topic) error
 	// DeleteAll is Delete for many topics at a time, with an error for each.

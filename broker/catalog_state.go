@@ -31,11 +31,20 @@ type catalogState struct {
 // crash goes at the next start: nobody was told that it exists, or somebody wanted it gone.
 type unfinished struct {
 	Topic string `json:"topic"`
-	ID    string `json:"id"` // hexadecimal
+	ID    string `json:"id"`             // hexadecimal
+	From  int32  `json:"from,omitempty"` // first partition that is meant; those below are whole
 }
 
 func unfinishedTopic(name string, id [16]byte) unfinished {
-	return unfinished{name, hex.EncodeToString(id[:])}
+	return unfinished{Topic: name, ID: hex.EncodeToString(id[:])}
+}
+
+func unfinishedTopics(topics []*Topic) []unfinished {
+	list := make([]unfinished, len(topics))
+	for i, t := range topics {
+		list[i] = unfinishedTopic(t.Name, t.ID)
+	}
+	return list
 }
 
 const catalogStateFile = "sluice-catalog.json"
@@ -107,25 +116,24 @@ func (s *catalogState) setBroker(name string, settings map[string]string) {
 	s.Brokers[name] = settings
 }
 
-func (s *catalogState) begin(topics []*Topic) {
-	s.end(topics) // what an attempt before has left
-	for _, t := range topics {
-		s.Unfinished = append(s.Unfinished, unfinishedTopic(t.Name, t.ID))
-	}
+func (s *catalogState) begin(list ...unfinished) {
+	s.end(list...) // what an attempt before has left
+	s.Unfinished = append(s.Unfinished, list...)
 }
 
-func (s *catalogState) end(topics []*Topic) {
-	done := make(map[unfinished]bool, len(topics))
-	for _, t := range topics {
-		done[unfinishedTopic(t.Name, t.ID)] = true
+func (s *catalogState) end(list ...unfinished) {
+	done := make(map[unfinished]bool, len(list))
+	for _, u := range list {
+		done[u] = true
 	}
 	s.Unfinished = slices.DeleteFunc(s.Unfinished, func(u unfinished) bool { return done[u] })
 }
 
-// save writes version 2 only where a release that knows version 1 alone would lose something: settings of brokers.
+// save writes version 2 only where a release that knows version 1 alone would lose something: settings of brokers, or
+// the partitions below unfinished ones.
 func (s *catalogState) save() error {
 	s.Version = 1
-	if len(s.Brokers) > 0 {
+	if len(s.Brokers) > 0 || slices.ContainsFunc(s.Unfinished, func(u unfinished) bool { return u.From > 0 }) {
 		s.Version = 2
 	}
 	text, err := json.MarshalIndent(s, "", "  ")

@@ -97,14 +97,14 @@ func (d *dirCatalog) makeLogs(topics []*Topic) error {
 			for _, t := range topics {
 				s.set(t.Name, t.Overrides)
 			}
-			s.begin(slices.DeleteFunc(slices.Clone(topics), hasOne))
+			s.begin(unfinishedTopics(slices.DeleteFunc(slices.Clone(topics), hasOne))...)
 		}); err != nil {
 			return refuse(wire.KafkaStorageError, "%v", err)
 		}
 	}
 	err := d.createLogs(topics)
 	if err == nil && several {
-		err = d.state.update(func(s *catalogState) { s.end(topics) })
+		err = d.state.update(func(s *catalogState) { s.end(unfinishedTopics(topics)...) })
 	}
 	if d.ctx.Err() != nil && err != nil { // the next start removes what is there
 		return refuse(wire.BrokerNotAvailable, "The broker is stopping.")
@@ -221,7 +221,7 @@ func (d *dirCatalog) delete(im *Image, topics []*Topic, gone map[*Topic]bool) er
 		for _, t := range topics {
 			s.set(t.Name, nil)
 		}
-		s.begin(topics)
+		s.begin(unfinishedTopics(topics)...)
 	}); err != nil {
 		return err
 	}
@@ -264,6 +264,6 @@ func (d *dirCatalog) removeLogs(topics []*Topic) error {
 		for _, t := range topics {
 			s.set(t.Name, nil)
 		}
-		s.end(topics)
+		s.end(unfinishedTopics(topics)...)
 	})
 }
