@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/sluice-mq/sluice/logstore"
 	"github.com/sluice-mq/sluice/wire"
 )
 
@@ -17,24 +18,21 @@ func (d *dirCatalog) Grow(name string, n int32, assignment [][]int32, validateOn
 	if err := d.checkGrowth(t, n, assignment); err != nil || validateOnly {
 		return err
 	}
-	from := len(t.Partitions)
-	grown := *t
-	grown.Partitions = append(slices.Clone(t.Partitions), make([]*Partition, int(n)-from)...)
-	just := []*Topic{&grown}
-	if err := d.state.update(func(s *catalogState) { s.beginGrowth(&grown, int32(from)) }); err != nil {
+	u := unfinishedTopic(t.Name, t.ID)
+	u.From = int32(len(t.Partitions))
+	if err := d.state.update(func(s *catalogState) { s.begin(u) }); err != nil {
 		return refuse(wire.KafkaStorageError, "%v", err)
 	}
-	err := d.createLogs(just, from)
+	added, err := d.addLogs(t, n)
 	if err == nil {
-		err = d.state.update(func(s *catalogState) { s.end(just) })
-	}
-	if err != nil && d.ctx.Err() != nil { // the next start removes what is there
-		return refuse(wire.BrokerNotAvailable, "The broker is stopping.")
+		err = d.state.update(func(s *catalogState) { s.end(u) })
 	}
 	if err != nil {
 		d.log.Error("partitions not added", "topic", name, "error", err)
-		return errors.Join(refuse(codeOf(err), "%v", err), d.undoGrowth(&grown, from))
+		return errors.Join(refuse(codeOf(err), "%v", err), d.undoGrowth(u, added))
 	}
+	grown := *t
+	grown.Partitions = append(slices.Clone(t.Partitions), added...)
 	all := slices.DeleteFunc(slices.Clone(im.Topics()), func(x *Topic) bool { return x == t })
 	d.image.Store(im.withTopics(append(all, &grown)))
 	d.log.Info("partitions added", "topic", name, "partitions", n)
@@ -68,10 +66,46 @@ func (d *dirCatalog) checkGrowth(t *Topic, n int32, assignment [][]int32) error 
 	return nil
 }
 
-// undoGrowth removes what was made from partition from on. If that fails the next start does it.
-func (d *dirCatalog) undoGrowth(t *Topic, from int) error {
-	if err := d.deleteLogs(t.Partitions[from:]); err != nil {
+// addLogs makes the partitions of t from the first that it does not have to n. It returns those that it made, with an
+// error too: the others are nil then.
+func (d *dirCatalog) addLogs(t *Topic, n int32) (added []*Partition, err error) {
+	now := int32(len(t.Partitions))
+	added = make([]*Partition, n-now)
+	lists := make([][]logstore.NewLog, len(d.dirs))
+	p := newPlacement(d.dirs)
+	for i := now; i < n; i++ {
+		at := p.next()
+		lists[at] = append(lists[at], logstore.NewLog{Topic: t.Name, Partition: i, TopicID: t.ID, Epoch: firstEpoch})
+	}
+	for at, list := range lists {
+		if len(list) == 0 {
+			continue
+		}
+		logs, err := d.dirs[at].CreateAll(d.ctx, list)
+		switch {
+		case err != nil && d.ctx.Err() != nil:
+			return added, refuse(wire.BrokerNotAvailable, "The broker is stopping.")
+		case err != nil:
+			return added, refuse(wire.KafkaStorageError, "%v", err)
+		}
+		for _, l := range logs {
+			l.Configure(logSettings(&t.Config))
+			added[l.Partition()-now] = d.replica(l)
+		}
+	}
+	return added, nil
+}
+
+// undoGrowth removes what was made. If that fails the next start does it.
+func (d *dirCatalog) undoGrowth(u unfinished, added []*Partition) error {
+	var errs []error
+	for _, p := range added {
+		if p != nil {
+			errs = append(errs, p.log.Dir().Delete(p.log))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	return d.state.update(func(s *catalogState) { s.end([]*Topic{t}) })
+	return d.state.update(func(s *catalogState) { s.end(u) })
 }

@@ -35,29 +35,16 @@ type unfinished struct {
 	From  int32  `json:"from,omitempty"` // first partition that is meant; those below are whole
 }
 
-// leftovers has the first partition that is to go of each unfinished topic.
-type leftovers map[unfinished]int32
-
-func unfinishedSet(list []unfinished) leftovers {
-	set := make(leftovers, len(list))
-	for _, u := range list {
-		from := u.From
-		u.From = 0
-		if old, ok := set[u]; !ok || from < old {
-			set[u] = from
-		}
-	}
-	return set
-}
-
-// covers tells whether a partition is to go.
-func (x leftovers) covers(topic string, id [16]byte, partition int32) bool {
-	from, ok := x[unfinishedTopic(topic, id)]
-	return ok && partition >= from
-}
-
 func unfinishedTopic(name string, id [16]byte) unfinished {
 	return unfinished{Topic: name, ID: hex.EncodeToString(id[:])}
+}
+
+func unfinishedTopics(topics []*Topic) []unfinished {
+	list := make([]unfinished, len(topics))
+	for i, t := range topics {
+		list[i] = unfinishedTopic(t.Name, t.ID)
+	}
+	return list
 }
 
 const catalogStateFile = "sluice-catalog.json"
@@ -129,28 +116,17 @@ func (s *catalogState) setBroker(name string, settings map[string]string) {
 	s.Brokers[name] = settings
 }
 
-func (s *catalogState) begin(topics []*Topic) {
-	s.end(topics) // what an attempt before has left
-	for _, t := range topics {
-		s.Unfinished = append(s.Unfinished, unfinishedTopic(t.Name, t.ID))
-	}
+func (s *catalogState) begin(list ...unfinished) {
+	s.end(list...) // what an attempt before has left
+	s.Unfinished = append(s.Unfinished, list...)
 }
 
-func (s *catalogState) end(topics []*Topic) {
-	done := make(map[unfinished]bool, len(topics))
-	for _, t := range topics {
-		done[unfinishedTopic(t.Name, t.ID)] = true
+func (s *catalogState) end(list ...unfinished) {
+	done := make(map[unfinished]bool, len(list))
+	for _, u := range list {
+		done[u] = true
 	}
-	s.Unfinished = slices.DeleteFunc(s.Unfinished, func(u unfinished) bool {
-		u.From = 0
-		return done[u]
-	})
-}
-
-// beginGrowth is begin for a topic that gets partitions from one on.
-func (s *catalogState) beginGrowth(t *Topic, from int32) {
-	s.begin([]*Topic{t})
-	s.Unfinished[len(s.Unfinished)-1].From = from
+	s.Unfinished = slices.DeleteFunc(s.Unfinished, func(u unfinished) bool { return done[u] })
 }
 
 // save writes version 2 only where a release that knows version 1 alone would lose something: settings of brokers, or

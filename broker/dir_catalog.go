@@ -65,16 +65,23 @@ func (d *dirCatalog) clear() error {
 	if len(d.state.Unfinished) == 0 {
 		return nil
 	}
-	unfinished := unfinishedSet(d.state.Unfinished)
+	left := make(map[unfinished]int32) // from which partition on
+	for _, u := range d.state.Unfinished {
+		from := u.From
+		u.From = 0
+		if least, ok := left[u]; !ok || from < least {
+			left[u] = from
+		}
+	}
 	for _, dir := range d.dirs {
-		var left []*logstore.Log
+		var gone []*logstore.Log
 		for _, l := range dir.Logs() {
-			if unfinished.covers(l.Topic(), l.TopicID(), l.Partition()) {
+			if from, ok := left[unfinishedTopic(l.Topic(), l.TopicID())]; ok && l.Partition() >= from {
 				d.log.Warn("removing a partition whose creation or deletion was cut short", "log", l.Name())
-				left = append(left, l)
+				gone = append(gone, l)
 			}
 		}
-		if err := dir.DeleteAll(left); err != nil {
+		if err := dir.DeleteAll(gone); err != nil {
 			return err
 		}
 	}

@@ -97,14 +97,14 @@ func (d *dirCatalog) makeLogs(topics []*Topic) error {
 			for _, t := range topics {
 				s.set(t.Name, t.Overrides)
 			}
-			s.begin(slices.DeleteFunc(slices.Clone(topics), hasOne))
+			s.begin(unfinishedTopics(slices.DeleteFunc(slices.Clone(topics), hasOne))...)
 		}); err != nil {
 			return refuse(wire.KafkaStorageError, "%v", err)
 		}
 	}
-	err := d.createLogs(topics, 0)
+	err := d.createLogs(topics)
 	if err == nil && several {
-		err = d.state.update(func(s *catalogState) { s.end(topics) })
+		err = d.state.update(func(s *catalogState) { s.end(unfinishedTopics(topics)...) })
 	}
 	if d.ctx.Err() != nil && err != nil { // the next start removes what is there
 		return refuse(wire.BrokerNotAvailable, "The broker is stopping.")
@@ -119,14 +119,14 @@ func (d *dirCatalog) makeLogs(topics []*Topic) error {
 // hasOne tells topics of one partition, whose creation is one step.
 func hasOne(t *Topic) bool { return len(t.Partitions) == 1 }
 
-// createLogs makes the logs from partition from on, in each directory all at once.
-func (d *dirCatalog) createLogs(topics []*Topic, from int) error {
+// createLogs makes the logs, in each directory all at once.
+func (d *dirCatalog) createLogs(topics []*Topic) error {
 	lists := make([][]logstore.NewLog, len(d.dirs))
 	p := newPlacement(d.dirs)
 	byName := make(map[string]*Topic, len(topics))
 	for _, t := range topics {
 		byName[t.Name] = t
-		for i := from; i < len(t.Partitions); i++ {
+		for i := range t.Partitions {
 			at := p.next()
 			lists[at] = append(lists[at], logstore.NewLog{Topic: t.Name, Partition: int32(i), TopicID: t.ID, Epoch: firstEpoch})
 		}
@@ -221,7 +221,7 @@ func (d *dirCatalog) delete(im *Image, topics []*Topic, gone map[*Topic]bool) er
 		for _, t := range topics {
 			s.set(t.Name, nil)
 		}
-		s.begin(topics)
+		s.begin(unfinishedTopics(topics)...)
 	}); err != nil {
 		return err
 	}
@@ -245,32 +245,25 @@ func (d *dirCatalog) delete(im *Image, topics []*Topic, gone map[*Topic]bool) er
 
 // removeLogs removes what there is of topics and then their traces in the state. If that fails the next start goes on.
 func (d *dirCatalog) removeLogs(topics []*Topic) error {
-	var all []*Partition
-	for _, t := range topics {
-		all = append(all, t.Partitions...)
-	}
-	if err := d.deleteLogs(all); err != nil {
-		return err
-	}
-	return d.state.update(func(s *catalogState) {
-		for _, t := range topics {
-			s.set(t.Name, nil)
-		}
-		s.end(topics)
-	})
-}
-
-// deleteLogs removes the logs of partitions; nil is none.
-func (d *dirCatalog) deleteLogs(list []*Partition) error {
 	byDir := make(map[*logstore.Dir][]*logstore.Log)
-	for _, p := range list {
-		if p != nil {
-			byDir[p.log.Dir()] = append(byDir[p.log.Dir()], p.log)
+	for _, t := range topics {
+		for _, p := range t.Partitions {
+			if p != nil {
+				byDir[p.log.Dir()] = append(byDir[p.log.Dir()], p.log)
+			}
 		}
 	}
 	var errs []error
 	for dir, logs := range byDir {
 		errs = append(errs, dir.DeleteAll(logs))
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return d.state.update(func(s *catalogState) {
+		for _, t := range topics {
+			s.set(t.Name, nil)
+		}
+		s.end(unfinishedTopics(topics)...)
+	})
 }

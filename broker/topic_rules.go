@@ -48,7 +48,7 @@ func (n topicNames) add(name string) { n[strings.ReplaceAll(name, ".", "_")] = n
 // collision is the name that the new one collides with, "" if there is none.
 func (n topicNames) collision(name string) string { return n[strings.ReplaceAll(name, ".", "_")] }
 
-// Most partitions that a topic may be created with; each costs a directory, three files and a descriptor. Kafka has no
+// Most partitions that a topic may be created with; each costs a directory and five files. Kafka has no
 // such limit but its controller's record batch of 10,000.
 const maxPartitions = 10000
 

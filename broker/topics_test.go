@@ -180,7 +180,7 @@ func TestUnfinishedTopicGoes(t *testing.T) {
 	cat := b.catalog.(*dirCatalog)
 	cat.mu.Lock()
 	half := cat.Image().TopicNamed("half")
-	err := cat.state.update(func(s *catalogState) { s.begin([]*Topic{half}) })
+	err := cat.state.update(func(s *catalogState) { s.begin(unfinishedTopic("half", half.ID)) })
 	cat.mu.Unlock()
 	if err != nil {
 		t.Fatal(err)
@@ -354,7 +354,7 @@ func TestStateOnDisk(t *testing.T) {
 	if _, err := config.Topic(s.Topics["t"], nil); err != nil {
 		t.Error(err)
 	}
-	u := []*Topic{{Name: "t", ID: [16]byte{1}}}
+	u := unfinishedTopic("t", [16]byte{1})
 	s.path = filepath.Join(filepath.Dir(s.path), "gone", "x")
 	if err := s.update(func(s *catalogState) { s.begin(u); s.set("t", nil) }); err == nil {
 		t.Error("written into a directory that is not there")

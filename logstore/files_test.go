@@ -166,8 +166,10 @@ func TestNoDescriptors(t *testing.T) {
 		readAll(t, l, 1000)
 	}
 	before := d.OpenFiles()
-	if !d.files.yield(logs[0].active) || !d.files.yield(logs[0].active) {
-		t.Fatal("nothing was given up")
+	for range 2 {
+		if !d.files.yield(logs[0].active) {
+			t.Fatal("nothing was given up")
+		}
 	}
 	if n := d.OpenFiles(); n >= before || n != openIn(t, d.path) {
 		t.Fatalf("%d files are open, before it were %d", n, before)
