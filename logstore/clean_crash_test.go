@@ -177,3 +177,86 @@ func checkBetween(t *testing.T, at string, got, before, after []string) {
 	}
 	t.Fatalf("%s: a mixture:\n%s", at, strings.Join(got, "\n"))
 }
+
+// TestFinishSwaps has the states that Kafka's loader tells apart, of a log with segments at 0, 4 and 8.
+func TestFinishSwaps(t *testing.T) {
+	r := newRuleLog(t, nil, always)
+	for range 3 {
+		r.add(1, "a=1", "b=1", "c=1", "d=1")
+		r.roll()
+	}
+	r.d.Close()
+	// What a compaction of 0 and 4 would have written: the batch at 4, under the base 0.
+	swap := mustRead(t, segmentFile(r.d, r.l, 4, logSuffix))
+	old := "0:a=1 1:b=1 2:c=1 3:d=1 4:a=1 5:b=1 6:c=1 7:d=1 8:a=1 9:b=1 10:c=1 11:d=1"
+	for name, c := range map[string]struct {
+		write map[string][]byte
+		gone  []string
+		want  string
+	}{
+		"cleaned": {map[string][]byte{segmentName(0) + ".log.cleaned": swap[:70], segmentName(0) + ".index.cleaned": nil}, nil, old},
+		"some swap": {map[string][]byte{segmentName(0) + ".log.swap": swap, segmentName(0) + ".index.cleaned": nil,
+			segmentName(0) + ".timeindex.cleaned": nil}, nil, old},
+		"swap": {map[string][]byte{segmentName(0) + ".log.swap": swap, segmentName(0) + ".index.swap": nil,
+			segmentName(0) + ".timeindex.swap": nil}, nil, old[strings.Index(old, "4:"):]},
+		"old deleted": {map[string][]byte{segmentName(0) + ".log.swap": swap, segmentName(0) + ".index.swap": nil,
+			segmentName(0) + ".log.deleted": swap}, []string{segmentName(0) + logSuffix, segmentName(0) + indexSuffix, segmentName(4) + logSuffix},
+			old[strings.Index(old, "4:"):]},
+		"log final": {map[string][]byte{segmentName(0) + logSuffix: swap, segmentName(0) + ".index.swap": nil},
+			[]string{segmentName(0) + indexSuffix, segmentName(0) + timeIndexSuffix, segmentName(4) + logSuffix, segmentName(4) + indexSuffix}, old[strings.Index(old, "4:"):]},
+		"an index alone": {map[string][]byte{segmentName(0) + ".index.swap": []byte("not of this log")}, nil, old},
+		"empty": {map[string][]byte{segmentName(0) + ".log.swap": nil}, nil,
+			old[strings.Index(old, "4:"):]},
+	} {
+		path := tempDir(t)
+		copyDir(t, r.d.path, path)
+		for file, b := range c.write {
+			mustWrite(t, filepath.Join(path, "t-0", file), b)
+		}
+		for _, file := range c.gone {
+			os.Remove(filepath.Join(path, "t-0", file))
+		}
+		for range 2 {
+			d := openTest(t, path, r.d.opts)
+			x := &ruleLog{TB: t, d: d, l: d.Logs()[0]}
+			if got := x.state(); got != c.want || x.l.Err() != nil {
+				t.Errorf("%s: %s, %v", name, got, x.l.Err())
+			}
+			d.Close()
+			checkIndexes(t, filepath.Join(path, "t-0"))
+		}
+	}
+}
+
+// TestRecoverDirFinishesSwaps: offline too, and a rehearsal changes nothing.
+func TestRecoverDirFinishesSwaps(t *testing.T) {
+	r := newRuleLog(t, nil, always)
+	r.add(1, "a=1")
+	r.roll()
+	r.add(1, "a=2")
+	r.roll()
+	r.d.Close()
+	path := r.d.path
+	swap := mustRead(t, segmentFile(r.d, r.l, 1, logSuffix))
+	mustWrite(t, segmentFile(r.d, r.l, 0, logSuffix+swapFileSuffix), swap)
+	files := listFiles(t, r.l.dir)
+	for _, dry := range []bool{true, false} {
+		err := RecoverDir(path, RecoverOptions{DryRun: dry}, func(l RecoveredLog) {
+			if l.Err != nil || l.End != 2 || l.Batches != 1 {
+				t.Errorf("dry %v: %+v", dry, l)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if dry && !slices.Equal(files, listFiles(t, r.l.dir)) {
+			t.Errorf("a rehearsal has left %v", listFiles(t, r.l.dir))
+		}
+	}
+	if b := mustRead(t, filepath.Join(path, cleanerFile)); string(b) != "0\n1\nt 0 0\n" {
+		t.Errorf("checkpoint %q", b)
+	}
+	d := openTest(t, path, r.d.opts)
+	x := &ruleLog{TB: t, d: d, l: d.Logs()[0]}
+	x.want(x.state(), "1:a=2")
+}

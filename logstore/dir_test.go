@@ -317,7 +317,7 @@ func TestKafkaLeftovers(t *testing.T) {
 	for _, name := range append(gone, stay...) {
 		mustWrite(t, filepath.Join(dir, name), []byte("x"))
 	}
-	d = openTest(t, path, small())
+	openTest(t, path, small())
 	for _, name := range gone {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			t.Errorf("%s is still there", name)
