@@ -67,10 +67,10 @@ func (d *dirCatalog) clear() error {
 	}
 	for _, dir := range d.dirs {
 		for _, l := range dir.Logs() {
-			if !slices.Contains(d.state.Unfinished, unfinishedTopic(l.Topic(), l.TopicID())) {
+			if !slices.ContainsFunc(d.state.Unfinished, func(u unfinished) bool { return u.covers(l.Topic(), l.TopicID(), l.Partition()) }) {
 				continue
 			}
-			d.log.Warn("removing a partition of a topic whose creation or deletion was cut short", "log", l.Name())
+			d.log.Warn("removing a partition whose creation or deletion was cut short", "log", l.Name())
 			if err := dir.Delete(l); err != nil {
 				return err
 			}
