@@ -13,10 +13,8 @@ import (
 	"github.com/sluice-mq/sluice/wire/batch"
 )
 
-// codecs are those of the model; zstd's pools do not go with test bubbles.
+// modelCodecs are those of the model; zstd's pools do not go with test bubbles.
 var modelCodecs = []batch.Codec{batch.None, batch.None, batch.Gzip, batch.Snappy, batch.LZ4}
-
-const maxModelLogs = 3
 
 // newBatch makes a batch of random size; most are small, some span pages.
 func (r *crashRun) newBatch(id int64, epoch int16, seq int32) batch.Batch {
