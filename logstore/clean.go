@@ -70,10 +70,9 @@ func (l *Log) mayHaveGaps() bool { return l.cleaning.gaps.Load() || l.cleaning.d
 func (x *logCleaning) begin(ctx context.Context) (_ context.Context, end func(), ok bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.ended {
+	if x.ended || !x.busy.TryLock() { // the other is a truncation
 		return nil, nil, false
 	}
-	x.busy.Lock() // only the Dir's one cleaner and who has set ended take it
 	ctx, cancel := context.WithCancel(ctx)
 	x.cancel = cancel
 	return ctx, func() {
@@ -97,6 +96,26 @@ func (x *logCleaning) stop() {
 func (x *logCleaning) await() {
 	x.busy.Lock()
 	defer x.busy.Unlock()
+}
+
+// pause ends a round that is under way, and keeps further ones away until resume is called.
+func (x *logCleaning) pause() (resume func()) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.cancel != nil {
+		x.cancel()
+	}
+	x.busy.Lock()
+	return x.busy.Unlock
+}
+
+// cut says that the log ends at end now. It tells whether the checkpoint claims more to be compacted than there is.
+func (x *logCleaning) cut(end int64) bool {
+	if x.dirty.Load() <= end {
+		return false
+	}
+	x.dirty.Store(end)
+	return true
 }
 
 // abort ends a round that is under way, without waiting.

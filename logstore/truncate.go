@@ -56,6 +56,7 @@ type truncation struct {
 }
 
 func (l *Log) truncate(do func(x *truncation) error) error {
+	defer l.cleaning.pause()()
 	l.d.trimMu.Lock()
 	defer l.d.trimMu.Unlock()
 	l.flushMu.Lock()
@@ -79,6 +80,9 @@ func (l *Log) truncate(do func(x *truncation) error) error {
 	switch {
 	case failed == nil:
 		l.d.flusher.add(l) // the segment that was cut is to be synced with its indexes
+		if l.cleaning.cut(l.end.Load()) {
+			return l.d.writeCheckpoint(cleanerFile) // what is appended there next is not compacted
+		}
 		return nil
 	case x.locked:
 		l.reportFailure(failed)
