@@ -95,3 +95,12 @@ func Truncate(fd int, size int64) error {
 		}
 	}
 }
+
+// Reserve has the file system set n bytes aside for the file from its begin on, without changing its size (fallocate(2)).
+func Reserve(fd int, n int64) error {
+	for {
+		if err := unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, n); err != unix.EINTR {
+			return err
+		}
+	}
+}
