@@ -21,7 +21,8 @@ type catalogState struct {
 	path string
 
 	Version        int                          `json:"version"`
-	Topics         map[string]map[string]string `json:"topics"` // settings by topic, as Kafka keeps them in /config/topics
+	Topics         map[string]map[string]string `json:"topics"`            // settings by topic, as Kafka keeps them in /config/topics
+	Brokers        map[string]map[string]string `json:"brokers,omitempty"` // by node id or <default>, as in /config/brokers
 	NextProducerID int64                        `json:"next_producer_id"`
 	Unfinished     []unfinished                 `json:"unfinished,omitempty"`
 }
@@ -54,7 +55,7 @@ func loadCatalogState(dirs []*logstore.Dir) (*catalogState, error) {
 			path = at
 		}
 	}
-	s := &catalogState{path: path, Version: 1, Topics: map[string]map[string]string{}}
+	s := &catalogState{path: path, Topics: map[string]map[string]string{}}
 	if path == "" {
 		s.path = filepath.Join(dirs[0].Path(), catalogStateFile)
 		return s, nil
@@ -63,7 +64,7 @@ func loadCatalogState(dirs []*logstore.Dir) (*catalogState, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(text, s); err != nil || s.Version != 1 || s.Topics == nil || s.NextProducerID < 0 {
+	if err := json.Unmarshal(text, s); err != nil || s.Version < 1 || s.Version > 2 || s.Topics == nil || s.NextProducerID < 0 {
 		return nil, fmt.Errorf("%s is damaged or of a newer release (%v): restore it, or move it away to lose the settings of topics",
 			s.path, err)
 	}
@@ -73,7 +74,7 @@ func loadCatalogState(dirs []*logstore.Dir) (*catalogState, error) {
 // update makes a change that is on disk when it returns, or has not happened.
 func (s *catalogState) update(change func(*catalogState)) error {
 	next := *s
-	next.Topics, next.Unfinished = maps.Clone(s.Topics), slices.Clone(s.Unfinished)
+	next.Topics, next.Brokers, next.Unfinished = maps.Clone(s.Topics), maps.Clone(s.Brokers), slices.Clone(s.Unfinished)
 	change(&next)
 	if err := next.save(); err != nil {
 		return err
@@ -91,6 +92,21 @@ func (s *catalogState) set(name string, settings map[string]string) {
 	}
 }
 
+// allBrokers names, in Brokers, what is set for all of them.
+const allBrokers = "<default>"
+
+// setBroker changes a broker's settings, or those of allBrokers.
+func (s *catalogState) setBroker(name string, settings map[string]string) {
+	if len(settings) == 0 {
+		delete(s.Brokers, name)
+		return
+	}
+	if s.Brokers == nil {
+		s.Brokers = map[string]map[string]string{}
+	}
+	s.Brokers[name] = settings
+}
+
 func (s *catalogState) begin(u unfinished) {
 	if !slices.Contains(s.Unfinished, u) {
 		s.Unfinished = append(s.Unfinished, u)
@@ -101,7 +117,12 @@ func (s *catalogState) end(u unfinished) {
 	s.Unfinished = slices.DeleteFunc(s.Unfinished, func(x unfinished) bool { return x == u })
 }
 
+// save writes version 2 only where a release that knows version 1 alone would lose something: settings of brokers.
 func (s *catalogState) save() error {
+	s.Version = 1
+	if len(s.Brokers) > 0 {
+		s.Version = 2
+	}
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err

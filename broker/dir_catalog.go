@@ -22,7 +22,9 @@ import (
 // file until all are done, so that a crash between them leaves no half topic.
 type dirCatalog struct {
 	node     int32
-	values   *config.Values
+	values   *config.Values       // with what was set while running; guarded by mu
+	static   *config.Values       // without
+	changed  func(*config.Broker) // see onChange; guarded by mu
 	defaults *config.Broker
 	dirs     []*logstore.Dir
 	log      *slog.Logger
@@ -39,10 +41,12 @@ func openDirCatalog(cfg *config.Broker, values *config.Values, dirs []*logstore.
 	if err != nil {
 		return nil, err
 	}
-	d := &dirCatalog{node: cfg.NodeID, values: values, defaults: cfg, dirs: dirs, log: log, state: state}
+	d := &dirCatalog{node: cfg.NodeID, values: values, static: values, defaults: cfg, dirs: dirs, log: log, state: state,
+		changed: func(*config.Broker) {}}
 	if err := d.clear(); err != nil {
 		return nil, err
 	}
+	d.loadBrokerSettings()
 	var logs []*logstore.Log
 	for _, dir := range dirs {
 		logs = append(logs, dir.Logs()...)
@@ -51,7 +55,7 @@ func openDirCatalog(cfg *config.Broker, values *config.Values, dirs []*logstore.
 	if err != nil {
 		return nil, err
 	}
-	im := &Image{ClusterID: dirs[0].ClusterID(), Controller: cfg.NodeID, Nodes: []Node{{ID: cfg.NodeID}}}
+	im := &Image{ClusterID: dirs[0].ClusterID(), Controller: cfg.NodeID, Nodes: []Node{{ID: cfg.NodeID}}, Config: d.values}
 	d.image.Store(im.withTopics(topics))
 	return d, nil
 }
@@ -228,7 +232,7 @@ func (d *dirCatalog) Delete(t *Topic) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	im := d.image.Load()
-	if im.TopicNamed(t.Name) != t {
+	if t = im.TopicByID(t.ID); t == nil { // deleted meanwhile; or with other settings than the caller saw
 		return refuse(wire.UnknownTopicOrPartition, "%s", wire.UnknownTopicOrPartition.Message())
 	}
 	if err := d.state.update(func(s *catalogState) {

@@ -29,6 +29,12 @@ func DropCaches() error {
 	return os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0)
 }
 
+// Reserve has the file system set n bytes aside for an open file, from its begin on, without changing its size.
+func Reserve(fd int, n int64) error {
+	const keepSize = 1 // FALLOC_FL_KEEP_SIZE
+	return syscall.Fallocate(fd, keepSize, 0, n)
+}
+
 // Median of v, which must not be empty and stays as it is.
 func Median(v []float64) float64 {
 	v = slices.Sorted(slices.Values(v))

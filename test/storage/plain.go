@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-mq/sluice/internal/sys"
+	"github.com/sluice-mq/sluice/test/rig"
 )
 
 // plainFile is the raw limit: a file that is written to the end of, with nothing around it.
@@ -25,7 +26,7 @@ func newPlain(dir, name string, reserve int64) (*plainFile, error) {
 	}
 	p := &plainFile{fd: fd, path: path}
 	if reserve > 0 {
-		if err := sys.Reserve(fd, reserve); err != nil {
+		if err := rig.Reserve(fd, reserve); err != nil {
 			p.remove()
 			return nil, err
 		}
