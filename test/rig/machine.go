@@ -35,6 +35,15 @@ func Reserve(fd int, n int64) error {
 	return syscall.Fallocate(fd, keepSize, 0, n)
 }
 
+// Allocated is how many bytes of blocks an open file has, 0 if that cannot be told.
+func Allocated(fd int) int64 {
+	var st syscall.Stat_t
+	if syscall.Fstat(fd, &st) != nil {
+		return 0
+	}
+	return st.Blocks * 512
+}
+
 // Median of v, which must not be empty and stays as it is.
 func Median(v []float64) float64 {
 	v = slices.Sorted(slices.Values(v))

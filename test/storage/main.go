@@ -30,7 +30,12 @@ type row struct {
 }
 
 var rows = []row{
+	{"append", "batches into a log in this process, beside plain writes to a file", measureAppend},
 	{"fsync", "durability class fsync beside class os, and beside plain write and fdatasync", measureFsync},
+	{"kafka", "durability class fsync beside Kafka with flush.messages=1", measureKafka},
+	{"partitions", "ten thousand partitions: creation, memory, rate beside 6 partitions, start", measurePartitions},
+	{"recovery", "1,000 partitions with 64 MiB that were not flushed, after a kill", measureRecovery},
+	{"quiet", "p99.9 of produce while segments roll, go and are compacted, beside the same load without", measureQuiet},
 }
 
 // bench is what the rows share.
@@ -135,6 +140,9 @@ func (b *bench) fresh(name string) (string, error) {
 	dir := filepath.Join(b.dir, name)
 	return dir, os.MkdirAll(dir, 0o755)
 }
+
+// remove takes a directory of fresh away.
+func (b *bench) remove(name string) { _ = os.RemoveAll(filepath.Join(b.dir, name)) }
 
 // withSluice runs work with a broker on the directory name, which stays.
 func (b *bench) withSluice(ctx context.Context, name string, set []string, work func(s *rig.Sluice) error) (err error) {

@@ -79,3 +79,20 @@ func (p *plainFile) rate(b []byte, total int64, burst int) (float64, error) {
 	}
 	return float64(written) / 1e6 / time.Since(begin).Seconds(), nil
 }
+
+func now() time.Time                { return time.Now() }
+func since(begin time.Time) float64 { return time.Since(begin).Seconds() }
+
+// readAll reads the files that a pattern names from front to back, one after the other.
+func readAll(pattern string) error {
+	paths, err := filepath.Glob(pattern)
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
+		if _, err := os.ReadFile(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,46 @@
+package logstore
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+
+	"github.com/sluice-mq/sluice/wire/batch"
+)
+
+// TestFailedSyncIsFinalForTheFile: the kernel tells an error of writing to one fdatasync of a descriptor. Whoever syncs
+// the file for another reason at the same time must hear of it too.
+func TestFailedSyncIsFinalForTheFile(t *testing.T) {
+	var calls, under atomic.Int32
+	entered, hold := make(chan struct{}, 2), make(chan struct{})
+	d := openTest(t, t.TempDir(), Options{Sync: func(int) error {
+		if under.Add(1) > 1 {
+			t.Error("two syncs of one file at a time")
+		}
+		defer under.Add(-1)
+		entered <- struct{}{}
+		<-hold
+		if calls.Add(1) == 1 {
+			return errors.New("lost")
+		}
+		return nil
+	}})
+	l := createTest(t, d, "t")
+	appendTest(t, l, makeBatch(1, 100, 1, batch.None), nil)
+	s := l.segs.Load().last()
+	if err := s.hold(); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Release()
+	errs := make(chan error, 2)
+	for range 2 {
+		go func() { errs <- s.fdatasync() }()
+	}
+	<-entered
+	close(hold)
+	for range 2 {
+		if err := <-errs; err == nil {
+			t.Error("a sync beside the failed one succeeded")
+		}
+	}
+}
