@@ -14,7 +14,7 @@ import (
 func (d *dirCatalog) loadBrokerSettings() {
 	fit, problems := d.static.Fit(d.dynamic())
 	for _, err := range problems {
-		d.log.Warn("a broker setting made while running has no effect", "problem", err, "file", d.state.path)
+		d.log.Warn("a broker setting made while running has no effect", "problem", err, "file", catalogStateFile)
 	}
 	d.values = d.static.With(fit)
 }

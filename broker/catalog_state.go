@@ -31,11 +31,19 @@ type catalogState struct {
 // crash goes at the next start: nobody was told that it exists, or somebody wanted it gone.
 type unfinished struct {
 	Topic string `json:"topic"`
-	ID    string `json:"id"` // hexadecimal
+	ID    string `json:"id"`             // hexadecimal
+	From  int32  `json:"from,omitempty"` // first partition that is meant; those below are whole
+}
+
+// covers tells whether u says that a partition is to go.
+func (u unfinished) covers(topic string, id [16]byte, partition int32) bool {
+	from := u.From
+	u.From = 0
+	return u == unfinishedTopic(topic, id) && partition >= from
 }
 
 func unfinishedTopic(name string, id [16]byte) unfinished {
-	return unfinished{name, hex.EncodeToString(id[:])}
+	return unfinished{Topic: name, ID: hex.EncodeToString(id[:])}
 }
 
 const catalogStateFile = "sluice-catalog.json"
@@ -117,10 +125,11 @@ func (s *catalogState) end(u unfinished) {
 	s.Unfinished = slices.DeleteFunc(s.Unfinished, func(x unfinished) bool { return x == u })
 }
 
-// save writes version 2 only where a release that knows version 1 alone would lose something: settings of brokers.
+// save writes version 2 only where a release that knows version 1 alone would lose something: settings of brokers, or
+// the partitions below unfinished ones.
 func (s *catalogState) save() error {
 	s.Version = 1
-	if len(s.Brokers) > 0 {
+	if len(s.Brokers) > 0 || slices.ContainsFunc(s.Unfinished, func(u unfinished) bool { return u.From > 0 }) {
 		s.Version = 2
 	}
 	text, err := json.MarshalIndent(s, "", "  ")

@@ -67,10 +67,10 @@ func (d *dirCatalog) clear() error {
 	}
 	for _, dir := range d.dirs {
 		for _, l := range dir.Logs() {
-			if !slices.Contains(d.state.Unfinished, unfinishedTopic(l.Topic(), l.TopicID())) {
+			if !slices.ContainsFunc(d.state.Unfinished, func(u unfinished) bool { return u.covers(l.Topic(), l.TopicID(), l.Partition()) }) {
 				continue
 			}
-			d.log.Warn("removing a partition of a topic whose creation or deletion was cut short", "log", l.Name())
+			d.log.Warn("removing a partition whose creation or deletion was cut short", "log", l.Name())
 			if err := dir.Delete(l); err != nil {
 				return err
 			}
@@ -141,10 +141,11 @@ func (d *dirCatalog) configure(t *Topic, overrides map[string]string) (err error
 func logSettings(c *config.TopicConfig) logstore.Settings {
 	return logstore.Settings{
 		SegmentBytes: c.SegmentBytes, SegmentMillis: c.SegmentAge.Milliseconds(),
-		IndexIntervalBytes: c.IndexIntervalBytes, IndexMaxBytes: c.IndexMaxBytes,
-		Retention:   logstore.Retention{Delete: c.Delete, Millis: c.RetentionMillis, Bytes: c.RetentionBytes},
-		DeleteDelay: c.DeleteDelay,
-		Flush:       logFlush(c),
+		IndexIntervalBytes: max(c.IndexIntervalBytes, 1), // 0 would be the directory's; each batch is longer than 1
+		IndexMaxBytes:      c.IndexMaxBytes,
+		Retention:          logstore.Retention{Delete: c.Delete, Millis: c.RetentionMillis, Bytes: c.RetentionBytes},
+		DeleteDelay:        c.DeleteDelay,
+		Flush:              logFlush(c),
 	}
 }
 
