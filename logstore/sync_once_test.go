@@ -44,3 +44,40 @@ func TestFailedSyncIsFinalForTheFile(t *testing.T) {
 		}
 	}
 }
+
+// TestRoundSyncsFilesTogether: logs that wait in one round are synced at the same time.
+func TestRoundSyncsFilesTogether(t *testing.T) {
+	const logs = 3
+	first, both := make(chan struct{}), make(chan struct{})
+	begun := make(chan struct{}, 1)
+	var n atomic.Int32
+	d := openTest(t, t.TempDir(), Options{Sync: func(int) error {
+		switch n.Add(1) {
+		case 1:
+			begun <- struct{}{}
+			<-first
+		case logs:
+			close(both)
+		case 2:
+			<-both // in the round of the other log
+		}
+		return nil
+	}})
+	var waiters [logs]waiter
+	for i := range waiters {
+		l := createTest(t, d, string(rune('a'+i)))
+		l.Configure(fsyncClass())
+		info := appendTest(t, l, makeBatch(1, 100, 1, batch.None), nil)
+		waiters[i] = newWaiter()
+		l.AwaitSync(info.Last+1, waiters[i])
+		if i == 0 {
+			<-begun // the others gather while it is under way
+		}
+	}
+	close(first)
+	for _, w := range waiters {
+		if err := <-w; err != nil {
+			t.Error(err)
+		}
+	}
+}
