@@ -81,7 +81,7 @@ func (c *committer) run() {
 		case <-c.wake:
 			waiters = c.round(waiters)
 		case <-c.stop:
-			waiters = c.round(waiters)
+			c.round(waiters)
 			return
 		}
 	}

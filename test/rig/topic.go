@@ -10,12 +10,13 @@ import (
 
 // CreateTopic creates a topic of one replica and returns when all partitions answer. config has "key", "value" in turn.
 func CreateTopic(ctx context.Context, b Broker, topic string, partitions int, config ...string) (took time.Duration, err error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.RequestTimeoutOverhead(time.Minute))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.RequestTimeoutOverhead(5*time.Minute))
 	if err != nil {
 		return 0, err
 	}
 	defer cl.Close()
 	adm := kadm.NewClient(cl)
+	adm.SetTimeoutMillis(300_000) // slow is a figure too
 	if _, err := adm.BrokerMetadata(ctx); err != nil { // connections and versions are not part of the time
 		return 0, err
 	}

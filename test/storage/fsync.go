@@ -9,13 +9,6 @@ import (
 	"github.com/sluice-mq/sluice/test/rig"
 )
 
-// class is a topic of one durability class.
-type class struct {
-	topic      string
-	partitions int
-	config     []string // besides flush.policy
-}
-
 // measureFsync: with 64 requests of 64 KiB under way, throughput of class fsync beside class os, each into fresh topics;
 // one request at a time, the time to its answer beside plain write and fdatasync.
 func measureFsync(ctx context.Context, b *bench) error {
