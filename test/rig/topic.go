@@ -16,7 +16,7 @@ func CreateTopic(ctx context.Context, b Broker, topic string, partitions int, co
 	}
 	defer cl.Close()
 	adm := kadm.NewClient(cl)
-	adm.SetTimeoutMillis(300_000) // slow is a figure too
+	adm.SetTimeoutMillis(300_000)                      // slow is a figure too
 	if _, err := adm.BrokerMetadata(ctx); err != nil { // connections and versions are not part of the time
 		return 0, err
 	}
