@@ -12,7 +12,7 @@ GOTEST := $(GO) test -shuffle=on
 SCRIPTS = $(shell find . -name '*.sh' -not -path './bin/*') .ci/run
 COST = $(shell grep -rlE --include='*_test.go' '^//go:build !race' . | xargs -r -n1 dirname | sort -u)
 
-.PHONY: help build run demo test test-cost lint fuzz-smoke clients bench-kafka ci clean
+.PHONY: help build run demo test test-cost lint fuzz-smoke clients bench-kafka bench-storage ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,12 @@ clients: build ## real clients and tools, the comparison with Kafka, kafka-dump-
 bench-kafka: build ## benchmark against Kafka 4.3 on this machine
 	test/peers/install.sh java mvn
 	$(GO) run ./test/compare -sluice bin/sluice -kafka test/peers/kafka.sh
+
+bench-storage: build ## benchmark of the log: appends, syncs, many partitions, recovery; some ten minutes
+	test/peers/install.sh java mvn
+	mkdir -p out
+	$(GO) build -o bin/storage ./test/storage
+	bin/storage -sluice bin/sluice -kafka test/peers/kafka.sh -json out/storage.json
 
 ci: lint test test-cost clients ## all that must pass
 

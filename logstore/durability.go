@@ -151,8 +151,9 @@ func (l *Log) beginSync(wait bool) {
 }
 
 // commit brings the record bytes below the end to the device: one fdatasync for each file that has any, which is
-// one but for rolls. Names of new files follow. Only the committer calls it.
-func (l *Log) commit(c *committer) error {
+// one but for rolls. Names of new files follow. Only the committer calls it, in one goroutine for a log. waiters is
+// scratch.
+func (l *Log) commit(syncs *atomic.Int64, waiters []SyncWaiter) ([]SyncWaiter, error) {
 	x := &l.durable
 	cuts := x.cuts.Load()
 	upTo := l.end.Load() // before the list, which then has every segment below it
@@ -164,31 +165,29 @@ func (l *Log) commit(c *committer) error {
 			case errors.Is(err, errGone):
 				continue // deleted meanwhile
 			case err != nil:
-				return err
+				return waiters, err
 			}
-			c.syncs.Add(1)
+			syncs.Add(1)
 			err := s.fdatasync()
 			s.Release()
 			if err != nil {
-				return err
+				return waiters, err
 			}
 		}
 		if x.named.Load() != newest {
 			if err := syncDir(l.dir); err != nil && !l.closed.Load() {
-				return err
+				return waiters, err
 			}
 		}
 	}
 	if l.closed.Load() {
-		c.waiters = x.wake(0, fmt.Errorf("%w: %s", ErrClosed, l.name), c.waiters)
-		return nil
+		return x.wake(0, fmt.Errorf("%w: %s", ErrClosed, l.name), waiters), nil
 	}
 	if !l.settle(upTo, newest, cuts) {
-		c.add(l)
-		return nil
+		l.d.committer.add(l)
+		return waiters, nil
 	}
-	c.waiters = x.wake(upTo, nil, c.waiters)
-	return nil
+	return x.wake(upTo, nil, waiters), nil
 }
 
 // settle notes that record bytes below upTo are on the device, and the segment's name that begins at newest, and lets

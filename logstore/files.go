@@ -208,14 +208,21 @@ func (s *segment) closeFile() {
 
 // fdatasync blocks until the file's bytes are on the device. The caller has a hold.
 func (s *segment) fdatasync() error {
+	s.syncMu.Lock()
+	defer s.syncMu.Unlock()
+	if s.syncErr != nil {
+		return s.syncErr
+	}
 	s.unsynced.Store(false) // first: what is written from now on may not be covered
 	size := s.size.Load()
 	if err := s.l.d.opts.fdatasync(s.file()); err != nil {
 		s.unsynced.Store(true)
-		return &os.PathError{Op: "fdatasync", Path: s.stem + logSuffix, Err: err}
+		s.syncErr = &os.PathError{Op: "fdatasync", Path: s.stem + logSuffix, Err: err}
 	}
-	raise(&s.asked, size)
-	return nil
+	if s.syncErr == nil {
+		raise(&s.asked, size)
+	}
+	return s.syncErr
 }
 
 // written notes that the file has bytes which are not synced; after the write, see fdatasync.

@@ -51,6 +51,11 @@ type segment struct {
 	txnsSynced        int64
 	txnsMoved         atomic.Pointer[string] // where .txnindex is since it was renamed; nil: at its own name
 
+	// syncMu has one fdatasync at a time: the kernel tells a failed write to one of those that wait for it, and the
+	// others would believe that all is well. It guards syncErr, what the first failed one said, which stays.
+	syncMu  sync.Mutex
+	syncErr error
+
 	// maxMu guards the largest timestamp and the last offset of the batch that has it. Held for two stores.
 	maxMu      sync.Mutex
 	maxTime    int64
