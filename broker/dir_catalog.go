@@ -2,9 +2,11 @@ package broker
 
 import (
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,6 +29,9 @@ type dirCatalog struct {
 	dirs     []*logstore.Dir
 	log      *slog.Logger
 
+	several bool // there is more than one directory in log.dirs
+	missing bool // and not all could be opened
+
 	image   atomic.Pointer[Image]
 	closing atomic.Bool
 
@@ -35,11 +40,15 @@ type dirCatalog struct {
 }
 
 func openDirCatalog(cfg *config.Broker, values *config.Values, dirs []*logstore.Dir, log *slog.Logger) (*dirCatalog, error) {
-	state, err := loadCatalogState(dirs)
+	state, stale, err := loadCatalogState(dirs, log)
 	if err != nil {
 		return nil, err
 	}
-	d := &dirCatalog{node: cfg.NodeID, values: values, defaults: cfg, dirs: dirs, log: log, state: state}
+	d := &dirCatalog{node: cfg.NodeID, values: values, defaults: cfg, dirs: dirs, log: log, state: state,
+		several: len(cfg.LogDirs) > 1, missing: len(cfg.LogDirs) > len(dirs)}
+	if d.missing {
+		state.NextProducerID += producerIDGap
+	}
 	if err := d.clear(); err != nil {
 		return nil, err
 	}
@@ -51,28 +60,113 @@ func openDirCatalog(cfg *config.Broker, values *config.Values, dirs []*logstore.
 	if err != nil {
 		return nil, err
 	}
+	if d.several {
+		d.remember(topics, stale)
+	}
 	im := &Image{ClusterID: dirs[0].ClusterID(), Controller: cfg.NodeID, Nodes: []Node{{ID: cfg.NodeID}}}
 	d.image.Store(im.withTopics(topics))
 	return d, nil
 }
 
-// clear removes what is there of unfinished topics.
+// producerIDGap is left out where a directory is missing, which may have the only trace of the last ids given out: more
+// than a broker gives out between two starts.
+const producerIDGap = 1_000_000_000
+
+// clear removes what is there of unfinished topics. Of those in directories that are missing it remains to be done.
 func (d *dirCatalog) clear() error {
 	if len(d.state.Unfinished) == 0 {
 		return nil
 	}
+	removed := map[unfinished]int{}
 	for _, dir := range d.dirs {
 		for _, l := range dir.Logs() {
-			if !slices.Contains(d.state.Unfinished, unfinishedTopic(l.Topic(), l.TopicID())) {
+			u := unfinishedTopic(l.Topic(), l.TopicID())
+			if !slices.ContainsFunc(d.state.Unfinished, u.is) {
 				continue
 			}
+			removed[u]++
 			d.log.Warn("removing a partition of a topic whose creation or deletion was cut short", "log", l.Name())
 			if err := dir.Delete(l); err != nil {
 				return err
 			}
 		}
 	}
-	return d.state.update(func(s *catalogState) { s.Unfinished = nil })
+	changed := false
+	done := func(s *catalogState) {
+		for i := range s.Unfinished {
+			u := &s.Unfinished[i]
+			if s.Known[u.Topic].ID == u.ID {
+				s.know(u.Topic, nil)
+				changed = true
+			}
+			n := removed[unfinished{Topic: u.Topic, ID: u.ID}]
+			u.Absent = max(0, u.Absent-n)
+			changed = changed || n > 0
+		}
+		before := len(s.Unfinished)
+		s.Unfinished = slices.DeleteFunc(s.Unfinished, func(u unfinished) bool { return u.Absent == 0 && !d.missing })
+		changed = changed || len(s.Unfinished) < before
+	}
+	if d.state.changed(done); !changed {
+		return nil
+	}
+	err := d.state.update(done)
+	if logstore.IsNoSpace(err) {
+		d.state.force(done) // the next start finds nothing to remove
+		return nil
+	}
+	return err
+}
+
+// remember brings what the state knows of topics in line with what was found. Failing to is no reason not to start.
+func (d *dirCatalog) remember(topics []*Topic, stale bool) {
+	next := map[string]knownTopic{}
+	for _, t := range topics {
+		next[t.Name] = knownTopic{hex.EncodeToString(t.ID[:]), len(t.Partitions)}
+	}
+	if !stale && maps.Equal(next, d.state.Known) {
+		return
+	}
+	if err := d.state.update(func(s *catalogState) { s.Known = next }); err != nil {
+		d.log.Error("what topics there are is not on disk", "error", err)
+	}
+}
+
+// absent adds to byName what the state knows of and log.dirs do not have: partitions in directories that are missing,
+// or that somebody has taken away. They are never made anew elsewhere: what was acknowledged may come back with the
+// disk. A topic of which nothing at all is left in complete directories is gone.
+func (d *dirCatalog) absent(byName map[string]*Topic) {
+	for name, k := range d.state.Known {
+		t := byName[name]
+		var id [16]byte
+		if n, err := hex.Decode(id[:], []byte(k.ID)); err != nil || n != len(id) || k.Partitions > maxPartitionNumber+1 {
+			continue
+		}
+		switch {
+		case t == nil && !d.missing:
+			d.log.Warn("topic is gone: no log directory has any of its partitions", "topic", name)
+			continue
+		case t == nil:
+			t = &Topic{Name: name, ID: id}
+			byName[name] = t
+		case t.ID != id:
+			d.log.Warn("topic is not the one that was here before", "topic", name)
+			continue
+		}
+		for len(t.Partitions) < k.Partitions {
+			t.Partitions = append(t.Partitions, nil)
+		}
+		if n := countNil(t.Partitions); n > 0 {
+			d.log.Error("partitions are offline: their log directory is, or they were taken away", "topic", name, "partitions", n)
+		}
+	}
+}
+
+func countNil(list []*Partition) (n int) {
+	for _, p := range list {
+		n += boolInt(p == nil)
+	}
+	return n
 }
 
 // maxPartitionNumber bounds what a directory's name can make the catalogue allocate: 8 bytes for each number below it.
@@ -104,10 +198,11 @@ func (d *dirCatalog) found(logs []*logstore.Log) ([]*Topic, error) {
 		}
 		t.Partitions[l.Partition()] = d.replica(l)
 	}
+	d.absent(byName)
 	topics := make([]*Topic, 0, len(byName))
 	for _, t := range byName {
 		if err := d.configure(t, d.state.Topics[t.Name]); err != nil {
-			return nil, fmt.Errorf("%s: topic %s: %w", d.state.path, t.Name, err)
+			return nil, fmt.Errorf("%s: topic %s: %w", catalogStateFile, t.Name, err)
 		}
 		topics = append(topics, t)
 	}
@@ -176,7 +271,7 @@ func (d *dirCatalog) Create(spec TopicSpec, validateOnly bool) (*Topic, error) {
 // with those that a deleted topic of its name has left because of a crash.
 func (d *dirCatalog) makeLogs(t *Topic) error {
 	u := unfinishedTopic(t.Name, t.ID)
-	several := len(t.Partitions) > 1
+	several := len(t.Partitions) > 1 || d.several
 	if several || len(t.Overrides) > 0 || d.state.Topics[t.Name] != nil {
 		if err := d.state.update(func(s *catalogState) {
 			s.set(t.Name, t.Overrides)
@@ -194,17 +289,22 @@ func (d *dirCatalog) makeLogs(t *Topic) error {
 		l, err := d.emptiest().Create(t.Name, int32(i), t.ID)
 		if err != nil {
 			d.log.Error("topic not created", "topic", t.Name, "partition", i, "error", err)
-			return errors.Join(refuse(wire.KafkaStorageError, "%v", err), d.removeLogs(t))
+			return errors.Join(refuse(wire.KafkaStorageError, "%v", err), d.removeLogs(made(t)))
 		}
 		l.Configure(logSettings(&t.Config))
 		t.Partitions[i] = d.replica(l)
 		if err := l.BeginEpoch(firstEpoch); err != nil { // here, where waiting for the disk holds up nobody
-			return errors.Join(refuse(wire.KafkaStorageError, "%v", err), d.removeLogs(t))
+			return errors.Join(refuse(wire.KafkaStorageError, "%v", err), d.removeLogs(made(t)))
 		}
 	}
 	if several {
-		if err := d.state.update(func(s *catalogState) { s.end(u) }); err != nil {
-			return errors.Join(refuse(wire.KafkaStorageError, "%v", err), d.removeLogs(t))
+		if err := d.state.update(func(s *catalogState) {
+			s.end(u)
+			if d.several {
+				s.know(t.Name, t)
+			}
+		}); err != nil {
+			return errors.Join(refuse(wire.KafkaStorageError, "%v", err), d.removeLogs(made(t)))
 		}
 	}
 	return nil
@@ -231,10 +331,15 @@ func (d *dirCatalog) Delete(t *Topic) error {
 	if im.TopicNamed(t.Name) != t {
 		return refuse(wire.UnknownTopicOrPartition, "%s", wire.UnknownTopicOrPartition.Message())
 	}
-	if err := d.state.update(func(s *catalogState) {
+	begin := func(s *catalogState) {
 		s.set(t.Name, nil)
+		s.know(t.Name, nil)
 		s.begin(unfinishedTopic(t.Name, t.ID))
-	}); err != nil {
+	}
+	switch err := d.state.update(begin); {
+	case logstore.IsNoSpace(err):
+		d.state.force(begin) // to delete is what helps; a crash now leaves what is not removed yet, to be deleted again
+	case err != nil:
 		return refuse(wire.KafkaStorageError, "%v", err)
 	}
 	rest := slices.DeleteFunc(slices.Clone(im.Topics()), func(x *Topic) bool { return x == t })
@@ -252,21 +357,47 @@ func (d *dirCatalog) Delete(t *Topic) error {
 	return nil
 }
 
-// removeLogs removes what there is of t and then its traces in the state. If that fails the next start goes on.
+// made cuts the partitions that were not made off a topic whose creation failed.
+func made(t *Topic) *Topic {
+	n := len(t.Partitions)
+	for n > 0 && t.Partitions[n-1] == nil {
+		n--
+	}
+	t.Partitions = t.Partitions[:n]
+	return t
+}
+
+// removeLogs removes what there is of t and then its traces in the state. If that fails the next start goes on, and so
+// does one that finds the directories which are offline today.
 func (d *dirCatalog) removeLogs(t *Topic) error {
 	var errs []error
+	u := unfinishedTopic(t.Name, t.ID)
 	for _, p := range t.Partitions {
-		if p != nil {
-			errs = append(errs, p.log.Dir().Delete(p.log))
+		if p == nil {
+			u.Absent++
+			continue
+		}
+		dir := p.log.Dir()
+		if err := dir.Delete(p.log); dir.Err() != nil {
+			u.Absent++
+		} else if err != nil {
+			errs = append(errs, err)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	return d.state.update(func(s *catalogState) {
+	end := func(s *catalogState) {
 		s.set(t.Name, nil)
-		s.end(unfinishedTopic(t.Name, t.ID))
-	})
+		s.know(t.Name, nil)
+		s.end(u)
+	}
+	err := d.state.update(end)
+	if logstore.IsNoSpace(err) {
+		d.state.force(end)
+		return nil
+	}
+	return err
 }
 
 func (d *dirCatalog) Close() { d.closing.Store(true) }

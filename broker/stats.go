@@ -2,6 +2,7 @@ package broker
 
 import (
 	"github.com/sluice-mq/sluice/internal/metrics"
+	"github.com/sluice-mq/sluice/logstore"
 	"github.com/sluice-mq/sluice/netpoll"
 )
 
@@ -30,6 +31,7 @@ type Stats struct {
 	Producers                     int64 // idempotent ones that the logs remember
 	APIs                          []APIStats
 	Partition                     []PartitionStats
+	Dirs                          []DirStats
 	Net                           netpoll.Stats
 }
 
@@ -45,6 +47,16 @@ type PartitionStats struct {
 	Topic            string
 	Partition        int32
 	Start, End, Size int64
+	Lossy            bool
+}
+
+// DirStats describe an entry of log.dirs; of one that could not be opened only that is known.
+type DirStats struct {
+	Path    string
+	Offline bool
+	Space   logstore.Space
+	Commits logstore.Commits
+	Tail    int64 // bytes of memory that newest records take
 }
 
 // Stats reads the counters. It costs a walk over all loops and partitions.
@@ -70,6 +82,10 @@ func (b *Broker) Stats() *Stats {
 	}
 	for _, d := range b.dirs {
 		s.Producers += d.Producers()
+		s.Dirs = append(s.Dirs, DirStats{Path: d.Path(), Offline: d.Err() != nil, Space: d.Space(), Commits: d.Commits(), Tail: d.TailBytes()})
+	}
+	for _, x := range b.broken {
+		s.Dirs = append(s.Dirs, DirStats{Path: x.path, Offline: true})
 	}
 	for _, t := range b.catalog.Image().Topics() {
 		s.Topics++
@@ -80,6 +96,7 @@ func (b *Broker) Stats() *Stats {
 			s.Partitions++
 			s.Partition = append(s.Partition, PartitionStats{
 				Topic: t.Name, Partition: p.Index, Start: p.log.StartOffset(), End: p.log.EndOffset(), Size: p.log.Size(),
+				Lossy: p.log.Damage() != nil,
 			})
 		}
 	}

@@ -25,7 +25,9 @@ func isPassing(err error) bool {
 		!isSyncError(err)
 }
 
-// isNoSpace tells errors of a disk or quota that is full.
+// IsNoSpace tells errors of a disk or quota that is full.
+func IsNoSpace(err error) bool { return isNoSpace(err) }
+
 func isNoSpace(err error) bool {
 	return (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) && !isSyncError(err)
 }
@@ -94,9 +96,6 @@ func (d *Dir) goOffline(cause error) {
 			f(l, err)
 		}
 		l.durable.wake(0, err, nil)
-	}
-	if f := d.opts.Listener.Offline; f != nil {
-		f(d, err)
 	}
 }
 

@@ -28,6 +28,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	e.requests(s)
 	e.network(s)
 	e.logs(s)
+	e.dirs(s)
 }
 
 type exposition struct{ out chan<- prometheus.Metric }
@@ -147,5 +148,34 @@ func (e *exposition) logs(s *broker.Stats) {
 		e.gauge("kafka_log_log_size", "Bytes of a partition's segments.", float64(p.Size), l...)
 		e.gauge("kafka_log_log_logstartoffset", "First offset of a partition.", float64(p.Start), l...)
 		e.gauge("kafka_log_log_logendoffset", "Next offset of a partition.", float64(p.End), l...)
+		e.gauge("sluice_log_lossy", "1 if records that were on the device are damaged; the log takes no appends.", truth(p.Lossy), l...)
 	}
+}
+
+func (e *exposition) dirs(s *broker.Stats) {
+	offline := 0
+	for i := range s.Dirs {
+		d := &s.Dirs[i]
+		l := []string{"logDirectory", d.Path}
+		e.gauge("kafka_log_logmanager_logdirectoryoffline", "1 if a log directory is offline.", truth(d.Offline), l...)
+		if d.Offline {
+			offline++
+		}
+		const p = "sluice_log_dir_"
+		e.gauge(p+"free_bytes", "Free bytes of a log directory's file system.", float64(d.Space.Free), l...)
+		e.gauge(p+"floor_bytes", "Free bytes below which produce is refused.", float64(d.Space.Floor), l...)
+		e.gauge(p+"low", "1 while produce is refused for want of space.", truth(d.Space.Low), l...)
+		e.counter(p+"refused_appends_total", "Appends refused because of that.", float64(d.Space.Refused), l...)
+		e.counter(p+"commit_rounds_total", "Group commits.", float64(d.Commits.Rounds), l...)
+		e.counter(p+"commit_syncs_total", "fdatasync calls of group commits.", float64(d.Commits.Syncs), l...)
+		e.gauge(p+"tail_bytes", "Memory of request frames held as the newest records of partitions.", float64(d.Tail), l...)
+	}
+	e.gauge("kafka_log_logmanager_offlinelogdirectorycount", "Log directories that are offline.", float64(offline))
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
