@@ -108,7 +108,9 @@ func (d *Dir) writeCheckpointFile(name string, offset func(l *Log) (int64, bool)
 		return nil
 	}
 	err := WriteFileAtomic(filepath.Join(d.path, name), content)
-	d.full.Store(isNoSpace(err))
+	if isNoSpace(err) {
+		d.space.full.Store(true)
+	}
 	if err != nil {
 		if !d.unwritten[name] {
 			d.opts.Logger.Error("writing a checkpoint failed, it is tried again", "dir", d.path, "file", name, "err", err)

@@ -45,8 +45,6 @@ type Dir struct {
 	written   map[string][]byte
 	listed    map[string]map[string]bool
 	unwritten map[string]bool
-
-	full atomic.Bool // there was no space for the last checkpoint
 }
 
 // OpenDir opens the log directory at path, creating it if need be, and loads its logs. It blocks for as long as

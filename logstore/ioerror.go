@@ -62,6 +62,8 @@ func isSyncError(err error) bool {
 // else fences the log. The caller holds mu.
 func (l *Log) failOrRefuse(err error) error {
 	if isPassing(err) {
+		l.d.space.full.Store(isNoSpace(err) || l.d.space.full.Load())
+		l.d.space.lookSoon()
 		return fmt.Errorf("%w: %s: %w", ErrNoSpace, l.name, err)
 	}
 	return l.fail(err)

@@ -77,6 +77,29 @@ func fill(t *testing.T, disk string, leave int64) (empty func()) {
 	}
 }
 
+// fillTo takes all but some bytes of the disk, and returns what gives them back.
+func fillTo(t *testing.T, disk string, leave int64) (empty func()) {
+	t.Helper()
+	var st unix.Statfs_t
+	path := filepath.Join(disk, "filler")
+	f, err := os.Create(path)
+	if err == nil {
+		defer f.Close()
+		err = unix.Statfs(disk, &st)
+	}
+	if err == nil {
+		err = unix.Fallocate(int(f.Fd()), 0, 0, int64(st.Bavail)*st.Bsize-leave)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.Remove(path); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // health asks the broker's HTTP port.
 func health(t *testing.T, b *testkit.Broker, path string) (code int, status string, problems []string) {
 	t.Helper()

@@ -107,17 +107,17 @@ func TestRetentionOnFullDisk(t *testing.T) {
 
 // TestFloor: with the default floor produce stops before the disk is full, is told so everywhere, and goes on by itself.
 func TestFloor(t *testing.T) {
-	const size = 64 << 20
+	const size = 256 << 20
 	disk := smallDisk(t, size)
 	b := testkit.Start(t, disk, "log.segment.bytes=1048576")
 	if err := create(t, b.Kafka, topic, 2); err != nil {
 		t.Fatal(err)
 	}
 	l := newLedger()
-	stop := l.load(t, b.Kafka, 0, 30_000, 0, 1)
+	stop := l.load(t, b.Kafka, 0, 500, 0, 1)
 	defer stop()
 	l.await(t, acked, 50, 0, 1)
-	empty := fill(t, disk, size/20-1<<20) // a mebibyte below the floor
+	empty := fillTo(t, disk, size/20-1<<20) // a mebibyte below the floor
 	l.await(t, refused, 50, 0, 1)
 	if code, status, problems := health(t, b, "/readyz"); code != http.StatusOK || status != "degraded" || len(problems) != 1 ||
 		!strings.Contains(problems[0], "takes no produce") {
