@@ -53,7 +53,7 @@ func listOffsets(c *call, req *kmsg.ListOffsetsRequest) kmsg.Response {
 				if part := topic.partition(p.Partition); part == nil {
 					rp.ErrorCode = int16(topic.unavailable(p.Partition))
 				} else {
-					part.listOffset(p.Timestamp, p.CurrentLeaderEpoch, &rp)
+					part.listOffset(p.Timestamp, p.CurrentLeaderEpoch, req.IsolationLevel == readCommitted, &rp)
 				}
 			}
 			rt.Partitions = append(rt.Partitions, rp)
@@ -63,8 +63,9 @@ func listOffsets(c *call, req *kmsg.ListOffsetsRequest) kmsg.Response {
 	return resp
 }
 
-// listOffset answers for one partition. Nothing found is offset -1 and timestamp -1 without an error.
-func (p *Partition) listOffset(timestamp int64, epoch int32, r *kmsg.ListOffsetsResponseTopicPartition) {
+// listOffset answers for one partition. Nothing found is offset -1 and timestamp -1 without an error. With committed the
+// partition ends at its last stable offset.
+func (p *Partition) listOffset(timestamp int64, epoch int32, committed bool, r *kmsg.ListOffsetsResponseTopicPartition) {
 	if p.offline() {
 		r.ErrorCode = int16(wire.KafkaStorageError)
 		return
@@ -74,10 +75,13 @@ func (p *Partition) listOffset(timestamp int64, epoch int32, r *kmsg.ListOffsets
 		return
 	}
 	var err error
-	found := true
+	found, end := true, p.highWatermark
+	if committed {
+		end = p.log.LastStableOffset
+	}
 	switch timestamp {
 	case latestOffset:
-		r.Offset = p.highWatermark()
+		r.Offset = end()
 	case earliestOffset:
 		r.Offset = p.log.StartOffset()
 	case maxTimestamp:
@@ -86,7 +90,7 @@ func (p *Partition) listOffset(timestamp int64, epoch int32, r *kmsg.ListOffsets
 		r.Offset, r.Timestamp, found, err = p.log.OffsetForTime(timestamp)
 	}
 	if timestamp >= 0 || timestamp == maxTimestamp {
-		found = found && r.Offset < p.highWatermark() // what waits for the disk is not there yet
+		found = found && r.Offset < end() // what waits for the disk is not there yet
 	}
 	switch {
 	case err != nil:

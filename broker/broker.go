@@ -17,7 +17,6 @@ import (
 
 // Broker is one running broker.
 type Broker struct {
-	values     *config.Values
 	log        *slog.Logger
 	advertised []config.Listener
 	limits     limits
@@ -77,7 +76,7 @@ func StartTelling(p *Progress, cfg *config.Broker, values *config.Values, log *s
 func start(cfg *config.Broker, values *config.Values, log *slog.Logger, adjustLogs func(*logstore.Options)) (*Broker, error) {
 	b := &Broker{
 		adjustLogs: adjustLogs,
-		values:     values, log: log, advertised: cfg.Advertised, started: time.Now(),
+		log:        log, advertised: cfg.Advertised, started: time.Now(),
 		limits: limits{
 			fetchMaxBytes: int64(cfg.FetchMaxBytes), autoCreate: cfg.AutoCreateTopics,
 			deleteTopics: cfg.DeleteTopics, drain: cfg.DrainTimeout,
@@ -99,6 +98,7 @@ func start(cfg *config.Broker, values *config.Values, log *slog.Logger, adjustLo
 		b.workers.close()
 		return nil, errors.Join(err, b.closeDirs())
 	}
+	catalog.onChange(b.reconfigure)
 	return b, nil
 }
 

@@ -13,11 +13,20 @@ type Catalog interface {
 	Create(spec TopicSpec, validateOnly bool) (*Topic, error)
 	// Delete takes the topic out of the image, then removes its logs. Errors are *Refusal.
 	Delete(t *Topic) error
+	// AlterTopic gives the topic other settings; AlterBroker this broker, or all brokers where ofAll is set. They count
+	// when the call returns, in the image and in the logs, and are on disk; with validateOnly they are only checked.
+	// Errors are *Refusal.
+	AlterTopic(name string, change Change, validateOnly bool) error
+	AlterBroker(ofAll bool, change Change, validateOnly bool) error
 	// ProducerIDs reserves a block of producer ids that was never given out before, durably.
 	ProducerIDs() (first, count int64, err error)
 	// Close has changes that are under way end early, undone sooner or later.
 	Close()
 }
+
+// Change makes the settings of something anew of those that it has now, which must not be modified. Its error is
+// *Refusal.
+type Change func(now map[string]string) (map[string]string, error)
 
 // TopicSpec is a topic to create.
 type TopicSpec struct {

@@ -23,8 +23,9 @@ type catalogState struct {
 	dirs []*logstore.Dir
 
 	Version        int                          `json:"version"`
-	Generation     int64                        `json:"generation"` // rises with every attempt to write
-	Topics         map[string]map[string]string `json:"topics"`     // settings by topic, as Kafka keeps them in /config/topics
+	Generation     int64                        `json:"generation"`        // rises with every attempt to write
+	Topics         map[string]map[string]string `json:"topics"`            // settings by topic, as Kafka keeps them in /config/topics
+	Brokers        map[string]map[string]string `json:"brokers,omitempty"` // by node id or <default>, as in /config/brokers
 	NextProducerID int64                        `json:"next_producer_id"`
 	Unfinished     []unfinished                 `json:"unfinished,omitempty"`
 	// Known are the topics that are there, whether or not the directories with their partitions are today. Kept only
@@ -75,7 +76,7 @@ func readStateCopy(d *logstore.Dir) (c stateCopy, found bool) {
 	if c.err == nil {
 		c.err = json.Unmarshal(c.text, c.s)
 	}
-	if c.err == nil && (c.s.Version != 1 || c.s.Topics == nil || c.s.NextProducerID < 0) {
+	if c.err == nil && (c.s.Version < 1 || c.s.Version > 2 || c.s.Topics == nil || c.s.NextProducerID < 0) {
 		c.err = fmt.Errorf("version %d, not all of it is there", c.s.Version)
 	}
 	return c, true
@@ -111,7 +112,7 @@ func loadCatalogState(dirs []*logstore.Dir, log *slog.Logger) (s *catalogState, 
 	case bad != nil:
 		log.Warn("a copy of the catalogue cannot be read, another one counts", "path", bad.path, "err", bad.err, "instead", best.path)
 	case best == nil:
-		best = &stateCopy{s: &catalogState{Version: 1, Topics: map[string]map[string]string{}}}
+		best = &stateCopy{s: &catalogState{Topics: map[string]map[string]string{}}}
 	}
 	best.s.dirs = dirs
 	return best.s, stale, nil
@@ -134,7 +135,7 @@ func (s *catalogState) force(change func(*catalogState)) { *s = *s.changed(chang
 
 func (s *catalogState) changed(change func(*catalogState)) *catalogState {
 	next := *s
-	next.Topics, next.Known, next.Unfinished = maps.Clone(s.Topics), maps.Clone(s.Known), slices.Clone(s.Unfinished)
+	next.Topics, next.Brokers, next.Known, next.Unfinished = maps.Clone(s.Topics), maps.Clone(s.Brokers), maps.Clone(s.Known), slices.Clone(s.Unfinished)
 	change(&next)
 	return &next
 }
@@ -146,6 +147,21 @@ func (s *catalogState) set(name string, settings map[string]string) {
 	} else {
 		s.Topics[name] = settings
 	}
+}
+
+// allBrokers names, in Brokers, what is set for all of them.
+const allBrokers = "<default>"
+
+// setBroker changes a broker's settings, or those of allBrokers.
+func (s *catalogState) setBroker(name string, settings map[string]string) {
+	if len(settings) == 0 {
+		delete(s.Brokers, name)
+		return
+	}
+	if s.Brokers == nil {
+		s.Brokers = map[string]map[string]string{}
+	}
+	s.Brokers[name] = settings
 }
 
 func (s *catalogState) begin(u unfinished) {
@@ -176,7 +192,13 @@ func (s *catalogState) know(name string, t *Topic) {
 	}
 }
 
+// save writes version 2 only where a release that knows version 1 alone would lose something: settings of brokers, and
+// what lies in several directories.
 func (s *catalogState) save() error {
+	s.Version = 1
+	if len(s.Brokers)+len(s.Known) > 0 {
+		s.Version = 2
+	}
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err

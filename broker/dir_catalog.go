@@ -24,7 +24,9 @@ import (
 // file until all are done, so that a crash between them leaves no half topic.
 type dirCatalog struct {
 	node     int32
-	values   *config.Values
+	values   *config.Values       // with what was set while running; guarded by mu
+	static   *config.Values       // without
+	changed  func(*config.Broker) // see onChange; guarded by mu
 	defaults *config.Broker
 	dirs     []*logstore.Dir
 	log      *slog.Logger
@@ -44,14 +46,15 @@ func openDirCatalog(cfg *config.Broker, values *config.Values, dirs []*logstore.
 	if err != nil {
 		return nil, err
 	}
-	d := &dirCatalog{node: cfg.NodeID, values: values, defaults: cfg, dirs: dirs, log: log, state: state,
-		several: len(cfg.LogDirs) > 1, missing: len(cfg.LogDirs) > len(dirs)}
+	d := &dirCatalog{node: cfg.NodeID, values: values, static: values, defaults: cfg, dirs: dirs, log: log, state: state,
+		changed: func(*config.Broker) {}, several: len(cfg.LogDirs) > 1, missing: len(cfg.LogDirs) > len(dirs)}
 	if d.missing {
 		state.NextProducerID += producerIDGap
 	}
 	if err := d.clear(); err != nil {
 		return nil, err
 	}
+	d.loadBrokerSettings()
 	var logs []*logstore.Log
 	for _, dir := range dirs {
 		logs = append(logs, dir.Logs()...)
@@ -63,7 +66,7 @@ func openDirCatalog(cfg *config.Broker, values *config.Values, dirs []*logstore.
 	if d.several {
 		d.remember(topics, stale)
 	}
-	im := &Image{ClusterID: dirs[0].ClusterID(), Controller: cfg.NodeID, Nodes: []Node{{ID: cfg.NodeID}}}
+	im := &Image{ClusterID: dirs[0].ClusterID(), Controller: cfg.NodeID, Nodes: []Node{{ID: cfg.NodeID}}, Config: d.values}
 	d.image.Store(im.withTopics(topics))
 	return d, nil
 }
@@ -232,10 +235,11 @@ func (d *dirCatalog) configure(t *Topic, overrides map[string]string) (err error
 func logSettings(c *config.TopicConfig) logstore.Settings {
 	return logstore.Settings{
 		SegmentBytes: c.SegmentBytes, SegmentMillis: c.SegmentAge.Milliseconds(),
-		IndexIntervalBytes: c.IndexIntervalBytes, IndexMaxBytes: c.IndexMaxBytes,
-		Retention:   logstore.Retention{Delete: c.Delete, Millis: c.RetentionMillis, Bytes: c.RetentionBytes},
-		DeleteDelay: c.DeleteDelay,
-		Flush:       logFlush(c),
+		IndexIntervalBytes: max(c.IndexIntervalBytes, 1), // 0 would be the directory's; each batch is longer than 1
+		IndexMaxBytes:      c.IndexMaxBytes,
+		Retention:          logstore.Retention{Delete: c.Delete, Millis: c.RetentionMillis, Bytes: c.RetentionBytes},
+		DeleteDelay:        c.DeleteDelay,
+		Flush:              logFlush(c),
 	}
 }
 
@@ -328,7 +332,7 @@ func (d *dirCatalog) Delete(t *Topic) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	im := d.image.Load()
-	if im.TopicNamed(t.Name) != t {
+	if t = im.TopicByID(t.ID); t == nil { // deleted meanwhile; or with other settings than the caller saw
 		return refuse(wire.UnknownTopicOrPartition, "%s", wire.UnknownTopicOrPartition.Message())
 	}
 	begin := func(s *catalogState) {

@@ -33,6 +33,7 @@ var codes = []struct {
 	{logstore.ErrCorrupt, wire.CorruptMessage},
 	{logstore.ErrEpoch, wire.KafkaStorageError},
 	{logstore.ErrRoll, wire.KafkaStorageError},
+	{logstore.ErrOpen, wire.KafkaStorageError},
 	{batch.ErrTooLarge, wire.MessageTooLarge},
 	{batch.ErrInvalidTimestamp, wire.InvalidTimestamp},
 	{batch.ErrShort, wire.CorruptMessage},

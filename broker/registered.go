@@ -14,6 +14,8 @@ func registered() []api {
 		deleteRecordsAPI(),
 		initProducerIDAPI(),
 		describeConfigsAPI(),
+		alterConfigsAPI(),
+		incrementalAlterConfigsAPI(),
 		describeClusterAPI(),
 	}
 }

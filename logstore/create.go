@@ -87,10 +87,11 @@ func (d *Dir) create(name, topic string, partition int32, topicID [16]byte) (*Lo
 }
 
 func (l *Log) firstSegment() error {
-	s, err := createSegment(&l.d.indexes, l.dir, 0)
+	s, err := createSegment(l, 0)
 	if err != nil {
 		return err
 	}
+	s.Release()
 	l.publish([]*segment{s}, 0, 0)
 	if err := s.offsets.spill(); err != nil {
 		return err
@@ -115,5 +116,6 @@ func (l *Log) publish(segments []*segment, start, end int64) {
 	l.end.Store(end)
 	l.durable.init(l.RecoveryPoint(), end)
 	l.durable.at.Store(int64(l.d.now()))
+	l.unstable.first.Store(l.producers.firstOpen())
 	l.tail.reset(l.active, end)
 }

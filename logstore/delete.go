@@ -38,7 +38,7 @@ func (d *Dir) Delete(l *Log) error {
 	return d.suffer(err)
 }
 
-// release gives up the log's holds on its segments and on memory.
+// release gives up the log's segments and memory.
 func (l *Log) release() {
 	l.closed.Store(true)
 	l.durable.wake(0, fmt.Errorf("%w: %s", ErrClosed, l.name), nil)
@@ -48,10 +48,11 @@ func (l *Log) release() {
 	l.tail.mu.Unlock()
 	l.mu.Lock()
 	l.producers.clear()
+	l.unpin()
 	l.mu.Unlock()
 	if list := l.segs.Load(); list != nil {
 		for _, s := range list.s {
-			s.Release()
+			s.drop()
 		}
 	}
 }

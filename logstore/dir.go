@@ -26,6 +26,7 @@ type Dir struct {
 	tails     tailTotal
 	indexes   indexCache
 	space     space
+	files     fileCache
 	producers producerTotal
 
 	mu     sync.Mutex
@@ -56,8 +57,10 @@ type Dir struct {
 func OpenDir(path string, id Identity, o Options) (*Dir, error) {
 	d := &Dir{path: path, opts: o.withDefaults(), lockFD: -1, logs: map[string]*Log{},
 		written: map[string][]byte{}, listed: map[string]map[string]bool{}, unwritten: map[string]bool{}}
+	d.files.limit = d.opts.OpenFiles
 	d.tails.limit = d.opts.TailTotalBytes
 	d.producers.limit = d.opts.MaxProducers
+	d.SetProducerExpiration(d.opts.ProducerExpiration)
 	if err := d.open(id); err != nil {
 		for _, l := range d.logs {
 			l.release()

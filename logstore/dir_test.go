@@ -311,8 +311,9 @@ func TestKafkaLeftovers(t *testing.T) {
 	appendTest(t, l, makeBatch(1, 1, 1, batch.None), nil)
 	d.Close()
 	dir := filepath.Join(path, "t-0")
-	gone := []string{segmentName(9) + ".log.deleted", segmentName(0) + ".log.cleaned", segmentName(9) + indexSuffix, "x.tmp"}
-	stay := []string{segmentName(0) + ".snapshot", segmentName(0) + txnIndexSuffix, "README"}
+	gone := []string{segmentName(9) + ".log.deleted", segmentName(0) + ".log.cleaned", segmentName(9) + indexSuffix, "x.tmp",
+		segmentName(0) + txnIndexSuffix}
+	stay := []string{segmentName(0) + ".snapshot", "README"}
 	for _, name := range append(gone, stay...) {
 		mustWrite(t, filepath.Join(dir, name), []byte("x"))
 	}

@@ -1,9 +1,9 @@
 package logstore
 
 import (
+	"errors"
 	"fmt"
 	"math"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -156,14 +156,17 @@ func (l *Log) commit(c *committer) error {
 	list := l.segs.Load()
 	if from := x.synced.Load(); from < upTo {
 		for _, s := range list.s[list.find(from):] {
-			if !s.tryRetain() {
+			switch err := s.holdToSync(); {
+			case errors.Is(err, errGone):
 				continue // deleted meanwhile
+			case err != nil:
+				return err
 			}
 			c.syncs.Add(1)
-			err := l.d.opts.fdatasync(s.fd)
+			err := s.fdatasync()
 			s.Release()
 			if err != nil {
-				return &os.PathError{Op: "fdatasync", Path: s.stem + logSuffix, Err: err}
+				return err
 			}
 		}
 		if newest := list.last().base; x.named != newest {
@@ -195,6 +198,9 @@ func (l *Log) settle(upTo int64) {
 		x.hold.Store(unheld)
 	default:
 		x.hold.Store(upTo)
+	}
+	if len(l.unstable.ended) > 0 {
+		l.settleTxns()
 	}
 	l.mu.Unlock()
 	if f := x.onStable.Load(); held && f != nil {

@@ -27,6 +27,9 @@ var (
 	ErrNoSpace = errors.New("no space left for appends")
 	// ErrRoll: a new segment could not be created. Nothing was appended; the next append tries again.
 	ErrRoll = errors.New("segment roll failed")
+	// ErrOpen: the active segment, which was closed since the last append, could not be opened. Nothing was appended;
+	// the next append tries again.
+	ErrOpen = errors.New("segment cannot be opened")
 	// ErrTooLarge: the batch is larger than a segment may be (Kafka's RecordBatchTooLargeException).
 	ErrTooLarge = errors.New("batch is larger than a segment")
 	// ErrEpoch: the leader epoch is below one the log has seen.

@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"errors"
 	"sync"
 	"time"
 )
@@ -76,10 +77,16 @@ func (l *Log) flushFiles(active bool) (upTo int64, err error) {
 	for i, s := range list {
 		sealed := i+1 < len(list)
 		idle := end == l.recoveryPoint.Load() && s.indexed() && !s.rebuilt
-		if s.flushed || !sealed && (!active || idle) || !s.tryRetain() {
+		if s.flushed || !sealed && (!active || idle) {
 			continue
 		}
-		err := s.sync(l.d.opts.fdatasync)
+		switch err := s.holdToSync(); {
+		case errors.Is(err, errGone):
+			continue
+		case err != nil:
+			return -1, err
+		}
+		err := s.sync()
 		s.Release()
 		if err != nil {
 			return -1, err

@@ -56,6 +56,7 @@ func RecoverDir(path string, o RecoverOptions, done func(RecoveredLog)) error {
 	}
 	opts.Listener.Recovered = func(_ *Log, found Recovery) { r.found = found }
 	r.d.opts = opts.withDefaults()
+	r.d.files.limit = r.d.opts.OpenFiles
 	r.d.tails.limit = r.d.opts.TailTotalBytes
 	if _, err := os.Stat(path); err != nil {
 		return err

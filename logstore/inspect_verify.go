@@ -359,7 +359,7 @@ func (v *verifier) companions(files partitionFiles) {
 		}
 		for i, t := range list {
 			if t.LastOffset < base || t.LastOffset >= v.due && !v.inUse {
-				v.add(Finding{Kind: KindTxnIndex, File: name, Pos: int64(i * inspectTxnEntry), Offset: t.LastOffset,
+				v.add(Finding{Kind: KindTxnIndex, File: name, Pos: int64(i * txnEntrySize), Offset: t.LastOffset,
 					What: fmt.Sprintf("aborted transaction of offsets %d to %d", t.FirstOffset, t.LastOffset)})
 			}
 		}

@@ -102,7 +102,9 @@ type loading struct {
 	mark, damage *Damage // that the log's mark names, and that recovery found below the recovery point
 
 	segs        []*segment
-	snapshots   []int64 // offsets of the snapshot files
+	snapshots   []int64        // offsets of the snapshot files
+	txnFiles    map[int64]bool // bases of the segments that have a .txnindex
+	markersFrom int64          // base of the first segment that was walked and has control batches; math.MaxInt64: none
 	epochs      []epochStart
 	epochsKnown bool // leader-epoch-checkpoint was there and whole
 }
@@ -126,7 +128,7 @@ func (x *loading) load() (there bool, err error) {
 	defer func() {
 		if err != nil {
 			for _, s := range x.segs {
-				s.Release()
+				s.drop()
 			}
 		}
 	}()
@@ -138,7 +140,7 @@ func (x *loading) load() (there bool, err error) {
 		return false, err
 	}
 	for _, base := range bases {
-		s, err := openSegment(&l.d.indexes, l.dir, base, l.d.opts.rehearse)
+		s, err := openSegment(l, base)
 		if err != nil {
 			return false, err
 		}
@@ -163,10 +165,9 @@ func (x *loading) load() (there bool, err error) {
 		}
 		end = x.logStart
 	}
-	if failed == nil { // else nothing is appended any more, and nothing removed
-		if err := x.loadProducers(end); err != nil {
-			return false, err
-		}
+	// If it failed nothing is appended any more and nothing removed, but readers have to know of transactions.
+	if err := x.loadProducers(end, failed != nil); err != nil {
+		return false, err
 	}
 	x.publish(end, failed)
 	return true, nil
@@ -224,6 +225,7 @@ func (x *loading) listFiles() (bases []int64, err error) {
 		return nil, err
 	}
 	indexed := map[int64][]string{}
+	x.txnFiles = map[int64]bool{}
 	for _, e := range entries {
 		name := e.Name()
 		path := filepath.Join(x.l.dir, name)
@@ -244,6 +246,9 @@ func (x *loading) listFiles() (bases []int64, err error) {
 			bases = append(bases, base)
 		case suffix == indexSuffix, suffix == timeIndexSuffix, suffix == txnIndexSuffix:
 			indexed[base] = append(indexed[base], path)
+			if suffix == txnIndexSuffix {
+				x.txnFiles[base] = true
+			}
 		}
 	}
 	slices.Sort(bases)
@@ -265,13 +270,14 @@ func (x *loading) restart(base int64) error {
 		if err := s.unlink(); err != nil {
 			return err
 		}
-		s.Release()
+		s.drop()
 	}
 	x.segs = nil
-	s, err := createSegment(&x.l.d.indexes, x.l.dir, base)
+	s, err := createSegment(x.l, base)
 	if err != nil {
 		return err
 	}
+	s.Release()
 	x.segs = []*segment{s}
 	return syncDir(x.l.dir)
 }

@@ -28,7 +28,8 @@ import (
 // A flush works on what lies below the end offset at its beginning and takes mu only to look at the state. One
 // mutex around readers, appends and flushes was the alternative; it makes a consumer wait for the disk.
 //
-// Lock order: Dir.trimMu, Dir.mu, flushMu, mu, epochs.mu; the tail's, indexes', hints' and durable's mutexes are taken last and alone.
+// Lock order: Dir.trimMu, Dir.mu, flushMu, mu, epochs.mu; segment.openMu, fileCache.mu; the tail's, indexes', hints' and
+// durable's mutexes are taken last and alone.
 type Log struct {
 	d         *Dir
 	topic     string
@@ -56,9 +57,11 @@ type Log struct {
 
 	mu        sync.Mutex // guards what follows, and the order of appends
 	active    *segment
+	pinned    bool // appends have a hold on active
 	failed    error
 	settings  Settings
 	producers producers
+	unstable  unstable
 }
 
 // AppendInfo says which offsets a batch got. With Wait it must not be acknowledged before AwaitSync says that it is on
@@ -126,7 +129,7 @@ func (l *Log) Err() error {
 // A batch with a producer id is held against what is known of that producer: see AppendInfo.Duplicate.
 //
 // ErrTooLarge, ErrEpoch (leaderEpoch is below the latest one), ErrOutOfOrderSequence, ErrProducerEpoch, ErrTransaction
-// ErrRoll and ErrNoSpace: nothing was written. ErrFailed: nothing was appended, now or ever again.
+// ErrRoll, ErrOpen and ErrNoSpace: nothing was written. ErrFailed: nothing was appended, now or ever again.
 func (l *Log) Append(b batch.Batch, leaderEpoch int32, ref span.Ref) (AppendInfo, error) {
 	o := &l.d.opts
 	l.mu.Lock()
@@ -172,8 +175,10 @@ func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info Appen
 		return info, false, 0, fmt.Errorf("%w: %s: %d bytes, last offset delta %d", ErrTooLarge, l.name, len(b), delta)
 	}
 	var p *producer
+	var m marker
 	numbered := idempotent(b)
 	if numbered {
+		m = markerOf(b)
 		var again *producerBatch
 		if p, again, err = l.producers.check(b); err != nil {
 			return info, false, 0, fmt.Errorf("%s: %w", l.name, err)
@@ -202,16 +207,24 @@ func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info Appen
 		return info, false, 0, err
 	}
 	s := l.active
+	if a, ok := l.producers.abortion(p, m, info.Base); ok {
+		if err := s.addAborted(a); err != nil {
+			return info, false, 0, l.fail(err)
+		}
+	}
 	pos := s.size.Load()
 	if took, err = l.write(s, b, pos); err != nil {
 		return info, false, took, err
 	}
 	s.appended(pos, int64(len(b)), info.Last, b.MaxTimestamp(), l.settings.IndexIntervalBytes)
 	l.tail.add(b, info.Last+1, s, pos, ref)
+	var began bool
+	var done txnRange
 	if numbered {
-		l.producers.noteAppend(p, b)
+		began, done = l.producers.appended(p, b, m)
 	}
 	due = l.noteAppend(&info, len(b))
+	l.noteTxn(began, done)
 	l.end.Store(info.Last + 1)
 	l.d.space.took(int64(len(b)))
 	return info, due, took, nil
@@ -224,7 +237,7 @@ func (l *Log) appendable() error {
 	return l.failed
 }
 
-// prepare rolls if that is due and makes room in the indexes' buffers, so that nothing can fail after the write.
+// prepare rolls if that is due, has the file open, and makes room in the indexes' buffers, so that nothing can fail after the write.
 func (l *Log) prepare(b batch.Batch, info AppendInfo) error {
 	if l.rollDue(b, info) {
 		if err := l.roll(info.Base); err != nil {
@@ -233,6 +246,9 @@ func (l *Log) prepare(b batch.Batch, info AppendInfo) error {
 			}
 			return fmt.Errorf("%w: %s: %w", ErrRoll, l.name, err)
 		}
+	}
+	if err := l.pin(); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrOpen, l.name, err)
 	}
 	if err := l.active.offsets.spillIfFull(); err != nil {
 		return l.failOrRefuse(err)
@@ -269,14 +285,15 @@ func (l *Log) age(s *segment, ts int64) int64 {
 // roll makes a new active segment that begins at base. The old one's last time entry is forced; writing its
 // indexes out and syncing it are the flusher's.
 func (l *Log) roll(base int64) error {
-	s, err := createSegment(&l.d.indexes, l.dir, base)
+	s, err := createSegment(l, base)
 	if err != nil {
 		return err
 	}
 	l.producers.snapshot(base)
 	l.active.indexTime()
 	l.segs.Store(l.segs.Load().with(s))
-	l.active = s
+	l.unpin()
+	l.active, l.pinned = s, true
 	return nil
 }
 
@@ -290,7 +307,7 @@ func (l *Log) write(s *segment, b []byte, pos int64) (took time.Duration, err er
 	}
 	for done := 0; done < len(b) && err == nil; {
 		var n int
-		n, err = o.pwrite(s.fd, b[done:], pos+int64(done))
+		n, err = o.pwrite(s.file(), b[done:], pos+int64(done))
 		if done += n; n == 0 && err == nil {
 			err = errShortWrite
 		}
@@ -298,11 +315,12 @@ func (l *Log) write(s *segment, b []byte, pos int64) (took time.Duration, err er
 	if o.Listener.SlowWrite != nil {
 		took = time.Since(began)
 	}
+	s.written()
 	if err == nil {
 		return took, nil
 	}
 	err = fmt.Errorf("write %d bytes to %s%s at %d: %w", len(b), s.stem, logSuffix, pos, err)
-	if cut := sys.Truncate(s.fd, pos); cut != nil {
+	if cut := sys.Truncate(s.file(), pos); cut != nil {
 		return took, l.fail(fmt.Errorf("%w (and cutting it off: %w)", err, cut))
 	}
 	return took, l.failOrRefuse(err)

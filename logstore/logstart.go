@@ -126,7 +126,7 @@ func (l *Log) dropBelow(start int64) error {
 			l.d.opts.Logger.Error("removing a segment failed, the next start does it", "log", l.name, "base", s.base, "err", err)
 			errs = append(errs, err)
 		}
-		s.Release()
+		s.drop()
 	}
 	return errors.Join(errs...)
 }
@@ -175,7 +175,7 @@ func (x *loading) dropBelowStart() error {
 		if err := s.unlink(); err != nil {
 			return err
 		}
-		s.Release()
+		s.drop()
 	}
 	x.segs = x.segs[n:]
 	return nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log/slog"
 	"math"
+	"runtime"
 	"strings"
 	"time"
 
@@ -52,8 +53,13 @@ type Options struct {
 	// Progress is told how far OpenDir has come; nil: nobody asks.
 	Progress *Progress
 
-	// RecoveryThreads is num.recovery.threads.per.data.dir: 2.
+	// RecoveryThreads is how many logs are opened at once (num.recovery.threads.per.data.dir): 2, or the number of
+	// processors, up to 16. Each has a buffer of 256 KiB after an unclean stop.
 	RecoveryThreads int
+
+	// OpenFiles bounds how many .log files are kept open, besides those that are being read, synced or have bytes that
+	// are not synced: three quarters of the descriptors that the process may have.
+	OpenFiles int
 
 	// Write replaces the write of record bytes, for such tests too.
 	Write func(fd int, b []byte, off int64) (int, error)
@@ -119,6 +125,15 @@ type Listener struct {
 // SlowWriteAfter is from when on a write is reported to Listener.SlowWrite.
 const SlowWriteAfter = time.Millisecond
 
+// defaultOpenFiles leaves a quarter for sockets and short-lived files.
+func defaultOpenFiles() int {
+	n, err := sys.MaxFiles()
+	if err != nil {
+		n = 1024
+	}
+	return n / 4 * 3
+}
+
 func (o Options) withDefaults() Options {
 	def := func(p *int64, v int64) {
 		if *p == 0 {
@@ -138,7 +153,10 @@ func (o Options) withDefaults() Options {
 	defInt(&o.IndexMaxBytes, 10<<20)
 	defInt(&o.TailBytes, 256<<10)
 	def(&o.TailTotalBytes, 32<<20)
-	defInt(&o.RecoveryThreads, 2)
+	defInt(&o.RecoveryThreads, min(max(2, runtime.GOMAXPROCS(0)), 16))
+	if o.OpenFiles == 0 {
+		o.OpenFiles = defaultOpenFiles()
+	}
 	def(&o.MaxProducers, 1_000_000)
 	o.ProducerExpiration = cmp.Or(o.ProducerExpiration, 24*time.Hour)
 	o.ProducerExpirationCheck = cmp.Or(o.ProducerExpirationCheck, 10*time.Minute)

@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -19,39 +20,46 @@ import (
 // Read takes no lock that an appender holds over a system call, and allocates nothing but what dst needs to grow.
 // It may block on the disk where headers or an index have to be read.
 func (l *Log) Read(dst []span.Span, from, upper, max int64, minOne bool) (_ []span.Span, n int64, err error) {
+	dst, n, _, err = l.ReadNext(dst, from, upper, max, minOne)
+	return dst, n, err
+}
+
+// ReadNext is Read that also says up to where it came: next is above all offsets returned, little above them, and not
+// above upper.
+func (l *Log) ReadNext(dst []span.Span, from, upper, max int64, minOne bool) (_ []span.Span, n, next int64, err error) {
 	if l.closed.Load() {
-		return dst, 0, fmt.Errorf("%w: %s", ErrClosed, l.name)
+		return dst, 0, from, fmt.Errorf("%w: %s", ErrClosed, l.name)
 	}
 	end := l.end.Load()
 	if x := l.lossy.Load(); x != nil {
 		if upper, err = x.readable(l, from, upper); err != nil {
-			return dst, 0, err
+			return dst, 0, from, err
 		}
 	}
 	if from < l.start.Load() || from > end {
-		return dst, 0, fmt.Errorf("%w: %d, log has %d to %d", ErrOffsetOutOfRange, from, l.start.Load(), end)
+		return dst, 0, from, fmt.Errorf("%w: %d, log has %d to %d", ErrOffsetOutOfRange, from, l.start.Load(), end)
 	}
 	upper = min(upper, end)
 	if from >= upper {
 		l.tail.caughtUp()
-		return dst, 0, nil
+		return dst, 0, from, nil
 	}
-	dst, n, ok := l.tail.read(dst, from, upper, max, minOne)
+	dst, n, next, ok := l.tail.read(dst, from, upper, max, minOne)
 	if ok {
-		return dst, n, nil
+		return dst, n, next, nil
 	}
 	sc := getScratch()
 	defer putScratch(sc)
-	r := reader{l: l, sc: sc, from: from, upper: upper, max: max, minOne: minOne}
+	r := reader{l: l, sc: sc, from: from, upper: upper, max: max, minOne: minOne, next: from}
 	held := len(dst)
 	dst, err = r.files(dst)
 	if err != nil {
 		for i := held; i < len(dst); i++ {
 			dst[i].Release()
 		}
-		return dst[:held], 0, err
+		return dst[:held], 0, from, err
 	}
-	return dst, r.n, nil
+	return dst, r.n, r.next, nil
 }
 
 // reader is one Read that goes to the files.
@@ -62,6 +70,7 @@ type reader struct {
 	max         int64
 	minOne      bool
 	n           int64 // bytes so far
+	next        int64 // above the offsets so far
 }
 
 func (r *reader) files(dst []span.Span) ([]span.Span, error) {
@@ -74,8 +83,8 @@ func (r *reader) files(dst []span.Span) ([]span.Span, error) {
 		if seg.base >= r.upper {
 			break
 		}
-		if !seg.tryRetain() {
-			return dst, r.l.gone(r.from)
+		if err := r.l.holdToRead(seg, r.from); err != nil {
+			return dst, err
 		}
 		var next *segment
 		if i+1 < len(list.s) {
@@ -85,7 +94,7 @@ func (r *reader) files(dst []span.Span) ([]span.Span, error) {
 		if err != nil || end == pos {
 			seg.Release()
 		} else {
-			dst = append(dst, span.File(seg.fd, pos, end-pos, seg))
+			dst = append(dst, span.File(seg.file(), pos, end-pos, seg))
 			r.n += end - pos
 		}
 		if err != nil || !more {
@@ -116,7 +125,12 @@ func (r *reader) segment(seg, next *segment) (pos, end int64, more bool, err err
 			end, off = pos+first.size, first.last+1
 		}
 		r.l.hints.put(off, seg, end)
+		r.next = off
 		return pos, end, false, nil
+	}
+	r.next = r.upper
+	if more {
+		r.next = next.base
 	}
 	if !more && limit > pos {
 		r.l.hints.put(r.upper, seg, limit)
@@ -185,6 +199,15 @@ func (r *reader) fit(seg *segment, pos, bound, limit int64) (end, next int64, fi
 		from = e.val
 	}
 	return r.sc.wholeBelow(seg, from, bound, limit)
+}
+
+// holdToRead is hold for who looks for offset off.
+func (l *Log) holdToRead(s *segment, off int64) error {
+	err := s.hold()
+	if errors.Is(err, errGone) {
+		return l.gone(off)
+	}
+	return err
 }
 
 // gone is the error for a segment that was removed while it was looked for.

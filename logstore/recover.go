@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"os"
 	"time"
 
@@ -35,6 +36,7 @@ func (x *loading) recover() (end int64, failed, err error) {
 		first = (&segList{x.segs}).find(x.recoveryPoint)
 	}
 	began := time.Now()
+	x.markersFrom = math.MaxInt64
 	w := walk{x: x, epoch: -1, r: Recovery{CutAt: -1, From: x.segs[min(first, len(x.segs)-1)].base}}
 	w.next = x.segs[0].base
 	for i := 0; i < len(x.segs); i++ {
@@ -97,14 +99,30 @@ func (x *loading) trust(i int, w *walk) (ok bool, err error) {
 	if time.key >= 0 {
 		s.maxTime, s.maxTimeOff = time.key, s.base+time.val
 	}
+	if x.txnFiles[s.base] {
+		next := int64(-1)
+		if !last {
+			next = x.segs[i+1].base
+		}
+		if ok, err := s.loadTxns(next); err != nil || !ok {
+			return false, err
+		}
+	}
 	if !last {
 		// Where it ends is where the next begins, and nobody has to know its first timestamp.
 		w.next = -1
 		return s.maxTimeOff < x.segs[i+1].base, nil
 	}
+	w.next = s.base
+	if size == 0 {
+		return true, nil
+	}
+	if err := s.hold(); err != nil {
+		return false, err
+	}
+	defer s.Release()
 	sc := getScratch()
 	defer putScratch(sc)
-	w.next = s.base
 	if offset.val > 0 {
 		w.next = s.base + offset.key // that batch is read again below
 	}
@@ -122,13 +140,11 @@ func (x *loading) trust(i int, w *walk) (ok bool, err error) {
 		w.next = h.last + 1
 		pos += h.size
 	}
-	if size > 0 {
-		h, err := sc.headAt(s, 0, size)
-		if err != nil {
-			return false, err
-		}
-		s.firstTime = h.maxTime
+	h, err := sc.headAt(s, 0, size)
+	if err != nil {
+		return false, err
 	}
+	s.firstTime = h.maxTime
 	return s.maxTimeOff < max(w.next, s.base+1), nil
 }
 
@@ -156,9 +172,13 @@ func (w *walk) segment(s *segment) error {
 		w.r.From = s.base
 		w.buf = bufio.NewReaderSize(nil, recoveryBuffer)
 	}
+	if err := s.hold(); err != nil {
+		return err
+	}
+	defer s.Release()
 	size := s.size.Load()
 	s.reset()
-	w.buf.Reset(&fileReader{fd: s.fd})
+	w.buf.Reset(&fileReader{fd: s.file()})
 	w.r.Segments++
 	for pos := int64(0); pos < size; {
 		b, err := w.buf.Peek(int(min(batch.HeaderSize, size-pos)))
@@ -200,7 +220,7 @@ func (w *walk) header(s *segment, b []byte, pos, size int64) (h head, why string
 	}
 	if m := b[batch.OffsetMagic]; m != batch.Magic {
 		if pos == 0 && m < batch.Magic {
-			old, err := oldFormat(s.fd, b, size)
+			old, err := oldFormat(s.file(), b, size)
 			if err != nil {
 				return h, "", fmt.Errorf("read %s%s: %w", s.stem, logSuffix, err)
 			}
@@ -277,6 +297,9 @@ func (w *walk) accept(s *segment, h head, epoch int32) error {
 	if epoch > w.epoch && !w.x.epochsKnown {
 		w.x.epochs = append(w.x.epochs, epochStart{epoch, h.base})
 	}
+	if h.control {
+		w.x.markersFrom = min(w.x.markersFrom, s.base)
+	}
 	w.epoch = epoch
 	w.next = h.last + 1
 	w.r.Batches++
@@ -292,6 +315,8 @@ func (s *segment) reset() {
 	s.size.Store(0)
 	s.lastIndexed, s.firstTime, s.rebuilt = 0, noTime, true
 	s.maxTime, s.maxTimeOff = batch.NoTimestamp, s.base
+	s.txns.Store(0)
+	s.txnsSynced = 0
 }
 
 // cut ends the log where the walk stopped: in segment torn (nil: after a whole one), keeping keep segments. The
@@ -305,41 +330,50 @@ func (x *loading) cut(torn *segment, keep int, w *walk) (failed, err error) {
 	drop := x.segs[keep:]
 	w.r.CutAt = at
 	for j := len(drop) - 1; j >= 0; j-- {
-		size, err := sys.FileSize(drop[j].fd)
+		st, err := sys.Stat(drop[j].stem + logSuffix)
 		if err != nil {
 			return nil, err
 		}
-		w.r.CutBytes += size
+		w.r.CutBytes += st.Size
 		w.r.CutSegments++
 		if err := drop[j].unlink(); err != nil {
 			return nil, err
 		}
-		drop[j].Release()
+		drop[j].drop()
 		x.segs = x.segs[:keep+j]
 	}
 	if torn != nil {
-		size, err := sys.FileSize(torn.fd)
-		if err != nil {
-			return nil, err
-		}
-		w.r.CutBytes += size - torn.size.Load()
-		if x.l.d.opts.rehearse {
-			return nil, nil
-		}
-		if err := sys.Truncate(torn.fd, torn.size.Load()); err != nil {
-			return nil, &os.PathError{Op: "truncate", Path: torn.stem + logSuffix, Err: err}
-		}
-		if err := torn.sync(x.l.d.opts.fdatasync); err != nil {
+		if err := x.shorten(torn, w); err != nil || x.l.d.opts.rehearse {
 			return nil, err
 		}
 	}
 	return nil, syncDir(x.l.dir)
 }
 
+// shorten cuts what is behind the last whole batch off s.
+func (x *loading) shorten(s *segment, w *walk) error {
+	if err := s.hold(); err != nil {
+		return err
+	}
+	defer s.Release()
+	size, err := sys.FileSize(s.file())
+	if err != nil {
+		return err
+	}
+	w.r.CutBytes += size - s.size.Load()
+	if x.l.d.opts.rehearse {
+		return nil
+	}
+	if err := sys.Truncate(s.file(), s.size.Load()); err != nil {
+		return &os.PathError{Op: "truncate", Path: s.stem + logSuffix, Err: err}
+	}
+	return s.sync()
+}
+
 // quarantine keeps the first n segments and leaves the files of the others alone.
 func (x *loading) quarantine(n int, at int64, w *walk) (failed, err error) {
 	for _, s := range x.segs[n:] {
-		s.Release()
+		s.drop()
 	}
 	x.segs = x.segs[:n]
 	failed = fmt.Errorf("%w: %s: %w (%w) below the recovery point %d, log ends at %d for now: %s",

@@ -265,17 +265,17 @@ func (t *tail) boundary(off int64) (seg *segment, pos int64) {
 	return nil, 0
 }
 
-// read appends spans over the batches from the one that holds from, as Log.Read. ok is false when the memory does
+// read appends spans over the batches from the one that holds from, as Log.ReadNext. ok is false when the memory does
 // not reach back that far; nothing was appended then.
-func (t *tail) read(dst []span.Span, from, upper, limit int64, minOne bool) (_ []span.Span, n int64, ok bool) {
+func (t *tail) read(dst []span.Span, from, upper, limit int64, minOne bool) (_ []span.Span, n, next int64, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.mem == t.n {
-		return dst, 0, false
+		return dst, 0, from, false
 	}
 	i := t.find(from)
 	if i < t.mem {
-		return dst, 0, false
+		return dst, 0, from, false
 	}
 	t.near.Store(t.written)
 	b := t.at(i).bytes
@@ -292,7 +292,7 @@ func (t *tail) read(dst []span.Span, from, upper, limit int64, minOne bool) (_ [
 			n += int64(len(b))
 		}
 		if i++; !whole || i == t.n || t.at(i).base >= upper {
-			return dst, n, true
+			return dst, n, min(p.next, upper), true
 		}
 		b = t.at(i).bytes
 	}
