@@ -207,10 +207,19 @@ func (w *walk) segment(s *segment) error {
 		pos += h.size
 	}
 	s.indexTime()
-	if err := s.offsets.spill(); err != nil {
+	if err := unlessFull(s.offsets.spill()); err != nil {
 		return err
 	}
-	return s.times.spill()
+	return unlessFull(s.times.spill())
+}
+
+// unlessFull has a start on a full disk go on: the entries stay in memory, where they can be searched, until a flush
+// finds space; no more of them than the indexes of the unflushed segments have. The directory is not marked clean before.
+func unlessFull(err error) error {
+	if isNoSpace(err) {
+		return nil
+	}
+	return err
 }
 
 // header checks what the header says; why is "" when nothing is wrong with it. b is cut at the end of the file.
@@ -287,10 +296,10 @@ func (w *walk) checksum(size int64) (why string, err error) {
 }
 
 func (w *walk) accept(s *segment, h head, epoch int32) error {
-	if err := s.offsets.spillIfFull(); err != nil {
+	if err := unlessFull(s.offsets.spillIfFull()); err != nil {
 		return err
 	}
-	if err := s.times.spillIfFull(); err != nil {
+	if err := unlessFull(s.times.spillIfFull()); err != nil {
 		return err
 	}
 	s.appended(h.pos, h.size, h.last, h.maxTime, w.x.l.d.opts.IndexIntervalBytes)
