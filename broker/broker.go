@@ -24,6 +24,7 @@ type Broker struct {
 	apis  []api
 	byKey []*api // by key; nil where not served
 
+	logDirs     []string        // log.dirs
 	dirs        []*logstore.Dir // those that could be opened, in the order of log.dirs
 	broken      []brokenDir     // the others
 	catalog     Catalog
@@ -76,7 +77,7 @@ func StartTelling(p *Progress, cfg *config.Broker, values *config.Values, log *s
 func start(cfg *config.Broker, values *config.Values, log *slog.Logger, adjustLogs func(*logstore.Options)) (*Broker, error) {
 	b := &Broker{
 		adjustLogs: adjustLogs,
-		log:        log, advertised: cfg.Advertised, started: time.Now(),
+		log:        log, logDirs: cfg.LogDirs, advertised: cfg.Advertised, started: time.Now(),
 		limits: limits{
 			fetchMaxBytes: int64(cfg.FetchMaxBytes), autoCreate: cfg.AutoCreateTopics,
 			deleteTopics: cfg.DeleteTopics, drain: cfg.DrainTimeout,

@@ -11,6 +11,9 @@ type Catalog interface {
 	// Create makes the topic, or only checks that it could when validateOnly is set, and publishes a new image
 	// that has it. Errors are *Refusal.
 	Create(spec TopicSpec, validateOnly bool) (*Topic, error)
+	// Grow gives the topic n partitions in all, or only checks that it could. assignment has the replicas of each new
+	// partition; nil leaves them to the catalogue. Errors are *Refusal.
+	Grow(name string, n int32, assignment [][]int32, validateOnly bool) error
 	// Delete takes the topic out of the image, then removes its logs. Errors are *Refusal.
 	Delete(t *Topic) error
 	// AlterTopic gives the topic other settings; AlterBroker this broker, or all brokers where ofAll is set. They count

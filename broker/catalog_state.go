@@ -42,17 +42,26 @@ type knownTopic struct {
 // crash goes at the next start: nobody was told that it exists, or somebody wanted it gone.
 type unfinished struct {
 	Topic string `json:"topic"`
-	ID    string `json:"id"` // hexadecimal
+	ID    string `json:"id"`             // hexadecimal
+	From  int32  `json:"from,omitempty"` // first partition that is meant; those below are whole
 	// Absent is how many partitions could not be removed, because their directory was offline or not there. They go when
 	// they come back, however late: beside a new topic of that name they would keep the broker from starting.
 	Absent int `json:"absent,omitempty"`
+}
+
+// covers tells whether u says that a partition is to go.
+func (u unfinished) covers(topic string, id [16]byte, partition int32) bool {
+	x := unfinishedTopic(topic, id)
+	return u.Topic == x.Topic && u.ID == x.ID && partition >= u.From
 }
 
 func unfinishedTopic(name string, id [16]byte) unfinished {
 	return unfinished{Topic: name, ID: hex.EncodeToString(id[:])}
 }
 
-func (u unfinished) is(x unfinished) bool { return u.Topic == x.Topic && u.ID == x.ID }
+func (u unfinished) is(x unfinished) bool {
+	return u.Topic == x.Topic && u.ID == x.ID && u.From == x.From
+}
 
 // maxAbsent bounds the memory of partitions that never come back: so many topics, the oldest are forgotten.
 const maxAbsent = 1000
@@ -192,11 +201,11 @@ func (s *catalogState) know(name string, t *Topic) {
 	}
 }
 
-// save writes version 2 only where a release that knows version 1 alone would lose something: settings of brokers, and
-// what lies in several directories.
+// save writes version 2 only where a release that knows version 1 alone would lose something: settings of brokers, what
+// lies in several directories, or the partitions below unfinished ones.
 func (s *catalogState) save() error {
 	s.Version = 1
-	if len(s.Brokers)+len(s.Known) > 0 {
+	if len(s.Brokers)+len(s.Known) > 0 || slices.ContainsFunc(s.Unfinished, func(u unfinished) bool { return u.From > 0 }) {
 		s.Version = 2
 	}
 	text, err := json.MarshalIndent(s, "", "  ")

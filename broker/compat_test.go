@@ -16,7 +16,7 @@ var update = flag.Bool("update", false, "write docs/compat.md anew")
 var kafkaRanges = map[wire.Key]string{
 	wire.KeyProduce: "0–13", wire.KeyFetch: "4–18", wire.KeyListOffsets: "1–11", wire.KeyMetadata: "0–13",
 	wire.KeyFindCoordinator: "0–6", wire.KeyApiVersions: "0–4", wire.KeyCreateTopics: "2–7", wire.KeyDeleteTopics: "1–6",
-	wire.KeyDeleteRecords: "0–2", wire.KeyInitProducerId: "0–5", wire.KeyDescribeConfigs: "1–4", wire.KeyAlterConfigs: "0–2", wire.KeyIncrementalAlterConfigs: "0–1", wire.KeyDescribeCluster: "0–2",
+	wire.KeyDeleteRecords: "0–2", wire.KeyInitProducerId: "0–5", wire.KeyDescribeConfigs: "1–4", wire.KeyAlterConfigs: "0–2", wire.KeyDescribeLogDirs: "1–5", wire.KeyCreatePartitions: "0–3", wire.KeyIncrementalAlterConfigs: "0–1", wire.KeyDescribeCluster: "0–2",
 }
 
 var compatNotes = map[wire.Key]string{

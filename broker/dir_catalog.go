@@ -80,15 +80,15 @@ func (d *dirCatalog) clear() error {
 	if len(d.state.Unfinished) == 0 {
 		return nil
 	}
-	removed := map[unfinished]int{}
+	removed := map[int]int{} // by place in Unfinished
 	for _, dir := range d.dirs {
 		for _, l := range dir.Logs() {
-			u := unfinishedTopic(l.Topic(), l.TopicID())
-			if !slices.ContainsFunc(d.state.Unfinished, u.is) {
+			i := slices.IndexFunc(d.state.Unfinished, func(u unfinished) bool { return u.covers(l.Topic(), l.TopicID(), l.Partition()) })
+			if i < 0 {
 				continue
 			}
-			removed[u]++
-			d.log.Warn("removing a partition of a topic whose creation or deletion was cut short", "log", l.Name())
+			removed[i]++
+			d.log.Warn("removing a partition whose creation or deletion was cut short", "log", l.Name())
 			if err := dir.Delete(l); err != nil {
 				return err
 			}
@@ -98,11 +98,11 @@ func (d *dirCatalog) clear() error {
 	done := func(s *catalogState) {
 		for i := range s.Unfinished {
 			u := &s.Unfinished[i]
-			if s.Known[u.Topic].ID == u.ID {
+			if u.From == 0 && s.Known[u.Topic].ID == u.ID {
 				s.know(u.Topic, nil)
 				changed = true
 			}
-			n := removed[unfinished{Topic: u.Topic, ID: u.ID}]
+			n := removed[i]
 			u.Absent = max(0, u.Absent-n)
 			changed = changed || n > 0
 		}

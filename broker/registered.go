@@ -15,6 +15,8 @@ func registered() []api {
 		initProducerIDAPI(),
 		describeConfigsAPI(),
 		alterConfigsAPI(),
+		describeLogDirsAPI(),
+		createPartitionsAPI(),
 		incrementalAlterConfigsAPI(),
 		describeClusterAPI(),
 	}

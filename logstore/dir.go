@@ -183,3 +183,7 @@ func (d *Dir) removeAll(path string) {
 func special(name string) bool {
 	return strings.HasSuffix(name, futureDirSuffix) || strings.HasSuffix(name, strayDirSuffix)
 }
+
+// DiskSpace is what users other than root may still write to the directory's file system, and its size, in bytes. It
+// may block.
+func (d *Dir) DiskSpace() (free, total int64, err error) { return sys.FreeSpace(d.path) }

@@ -104,10 +104,14 @@ func configExceptions() (es []*exception) {
 		"socket.frame.timeout.ms", "socket.max.requests", "socket.max.pending.bytes", "shutdown.drain.timeout.ms"} {
 		add(own, ".Configs["+key+"].*", "*", "nothing", otherKeys)
 	}
+	for _, key := range []string{"node.id", "broker.id", "listener.security.protocol.map", "advertised.listeners"} {
+		add(own, ".Configs["+key+"].Source", "DEFAULT_CONFIG", "STATIC_BROKER_CONFIG", ownValues)
+	}
+	for _, key := range []string{"broker.id", "log.dir", "log.dirs", "listeners", "listener.security.protocol.map", "advertised.listeners"} {
+		add(own, ".Configs["+key+"].Value", "*", "*", ownValues)
+	}
 	for _, key := range []string{"node.id", "broker.id", "log.dir", "log.dirs", "listeners", "listener.security.protocol.map", "advertised.listeners"} {
-		for _, field := range []string{"Value", "Source", "ConfigSynonyms*"} {
-			add(own, ".Configs["+key+"]."+field, "*", "*", ownValues)
-		}
+		add(own, ".Configs["+key+"].ConfigSynonyms*", "*", "*", ownValues)
 	}
 	for _, key := range []string{"socket.send.buffer.bytes", "socket.receive.buffer.bytes", "num.network.threads"} {
 		add(own, ".Configs["+key+"].*", "*", "*", ownDefault)
@@ -129,7 +133,7 @@ func produceExceptions() (es []*exception) {
 
 // notServedKeys are the APIs that a Kafka 4.3 broker lists and Sluice does not.
 var notServedKeys = []int16{
-	8, 9, 11, 12, 13, 14, 15, 16, 17, 23, 24, 25, 26, 27, 28, 29, 30, 31, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 45,
+	8, 9, 11, 12, 13, 14, 15, 16, 17, 23, 24, 25, 26, 27, 28, 29, 30, 31, 34, 36, 38, 39, 40, 41, 42, 43, 45,
 	46, 47, 48, 49, 50, 51, 55, 57, 61, 64, 65, 66, 68, 69, 74, 75, 76, 77, 78, 79, 80, 81, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92,
 }
 
@@ -140,7 +144,7 @@ func apiListExceptions() (es []*exception) {
 	}
 	list("ApiKeys", "* elements", "* elements", notServed)
 	for _, k := range []kmsg.Key{kmsg.Produce, kmsg.Fetch, kmsg.ListOffsets, kmsg.Metadata, kmsg.InitProducerID,
-		kmsg.FindCoordinator, kmsg.DescribeCluster} {
+		kmsg.FindCoordinator, kmsg.DescribeCluster, kmsg.DescribeLogDirs} {
 		list("ApiKeys["+k.Name()+"].MaxVersion", "*", "*", lowerMaximum)
 	}
 	list("ApiKeys[CreateTopics].MinVersion", "0", "2", olderClients)

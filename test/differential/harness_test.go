@@ -334,7 +334,7 @@ func (w *world) run(t *testing.T) {
 
 func allCases() []testCase {
 	return slices.Concat(framingCases(), versionsCases(), metadataCases(), produceCases(), sequenceCases(), fetchCases(),
-		sessionCases(), offsetsCases(), deleteRecordsCases(), topicCases(), clusterCases(), configCases())
+		sessionCases(), offsetsCases(), deleteRecordsCases(), topicCases(), clusterCases(), configCases(), logDirsCases(), partitionsCases())
 }
 
 // eventually asks again until ok, for what a broker does in its own time and announces nowhere.
