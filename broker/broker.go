@@ -1,16 +1,10 @@
 package broker
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -30,8 +24,9 @@ type Broker struct {
 	apis  []api
 	byKey []*api // by key; nil where not served
 
-	logDirs     []string // log.dirs
-	dirs        []*logstore.Dir
+	logDirs     []string        // log.dirs
+	dirs        []*logstore.Dir // those that could be opened, in the order of log.dirs
+	broken      []brokenDir     // the others
 	catalog     Catalog
 	producerIDs producerIDs
 	sessions    *fetchSessions
@@ -50,7 +45,7 @@ type Broker struct {
 
 	hungUp atomic.Int64 // connections closed for what they sent
 
-	adjustLogs func(*logstore.Options) // for tests of devices that fail; nil
+	adjustLogs func(*logstore.Options) // nil: nothing; tests have devices that fail
 
 	mu    sync.Mutex
 	loops []*loop // guarded by mu; grows as loops see their first connection
@@ -71,6 +66,14 @@ const workerCount = 2
 // owns everything it started until Drain or Close.
 func Start(cfg *config.Broker, values *config.Values, log *slog.Logger) (*Broker, error) {
 	return start(cfg, values, log, nil)
+}
+
+// Progress is how far the opening of the log directories has come.
+type Progress = logstore.Progress
+
+// StartTelling is Start with p told meanwhile how far it has come.
+func StartTelling(p *Progress, cfg *config.Broker, values *config.Values, log *slog.Logger) (*Broker, error) {
+	return start(cfg, values, log, func(o *logstore.Options) { o.Progress = p })
 }
 
 func start(cfg *config.Broker, values *config.Values, log *slog.Logger, adjustLogs func(*logstore.Options)) (*Broker, error) {
@@ -125,50 +128,6 @@ func (b *Broker) register(apis []api) {
 		}
 		b.byKey[a.key] = a
 	}
-}
-
-// openDirs opens every log directory. All must be of one cluster: the first that was used before names it, new ones
-// join it.
-func (b *Broker) openDirs(cfg *config.Broker) error {
-	id := logstore.Identity{NodeID: cfg.NodeID}
-	t := cfg.TopicDefaults
-	s := logSettings(&t)
-	opts := logstore.Options{
-		SegmentBytes: s.SegmentBytes, SegmentMillis: s.SegmentMillis,
-		IndexIntervalBytes: s.IndexIntervalBytes, IndexMaxBytes: s.IndexMaxBytes,
-		ProducerExpiration: cfg.ProducerExpiration, ProducerExpirationCheck: cfg.ProducerExpirationCheck,
-		MaxProducers: cfg.MaxProducers, RetentionInterval: cfg.RetentionCheck, FlushCheckInterval: cfg.FlushCheck,
-		WriteBackBytes: cmp.Or(cfg.WriteBackBytes, -1), ScrubBytesPerSecond: cfg.ScrubBytesPerSecond, ScrubInterval: cfg.ScrubInterval,
-		TailBytes: cfg.TailBytes, Logger: b.log, Cleaner: logCleaner(cfg),
-		OpenFiles: max(logstore.DefaultOpenFiles()/len(cfg.LogDirs), 1),
-	}
-	opts.Listener.SlowWrite = func(*logstore.Log, int, time.Duration) { b.slowWrites.Add(1) }
-	if b.adjustLogs != nil {
-		b.adjustLogs(&opts)
-	}
-	open := make(map[string]*logstore.Dir)
-	for _, path := range usedFirst(cfg.LogDirs) {
-		d, err := logstore.OpenDir(path, id, opts)
-		if err != nil {
-			return err
-		}
-		open[path] = d
-		b.dirs = append(b.dirs, d)
-		id.ClusterID = d.ClusterID()
-	}
-	for i, path := range cfg.LogDirs {
-		b.dirs[i] = open[path]
-	}
-	return nil
-}
-
-// usedFirst puts directories that have a meta.properties, and so a cluster, before those that are to join it.
-func usedFirst(paths []string) []string {
-	isNew := func(path string) int {
-		_, err := os.Stat(filepath.Join(path, "meta.properties"))
-		return boolInt(errors.Is(err, fs.ErrNotExist))
-	}
-	return slices.SortedStableFunc(slices.Values(paths), func(a, b string) int { return cmp.Compare(isNew(a), isNew(b)) })
 }
 
 func (b *Broker) closeDirs() error {
@@ -241,12 +200,4 @@ func (c *call) endpoint(*Node) (host string, port int32) {
 		a.Port, _ = strconv.Atoi(localPort)
 	}
 	return a.Host, int32(a.Port)
-}
-
-// Ready tells why the broker cannot serve; nil when it can.
-func (b *Broker) Ready() error {
-	if b.draining.Load() {
-		return fmt.Errorf("the broker is stopping")
-	}
-	return nil
 }

@@ -25,7 +25,12 @@ func (d *dirCatalog) Grow(name string, n int32, assignment [][]int32, validateOn
 	}
 	added, err := d.addLogs(t, n)
 	if err == nil {
-		err = d.state.update(func(s *catalogState) { s.end(u) })
+		err = d.state.update(func(s *catalogState) {
+			s.end(u)
+			if d.several {
+				s.know(name, &Topic{ID: t.ID, Partitions: make([]*Partition, n)})
+			}
+		})
 	}
 	if err != nil {
 		d.log.Error("partitions not added", "topic", name, "error", err)

@@ -2,8 +2,11 @@ package broker
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -27,6 +30,9 @@ type dirCatalog struct {
 	dirs     []*logstore.Dir
 	log      *slog.Logger
 
+	several bool // there is more than one directory in log.dirs
+	missing bool // and not all could be opened
+
 	image  atomic.Pointer[Image]
 	ctx    context.Context // ends when the broker stops
 	cancel context.CancelFunc
@@ -36,13 +42,16 @@ type dirCatalog struct {
 }
 
 func openDirCatalog(cfg *config.Broker, values *config.Values, dirs []*logstore.Dir, log *slog.Logger) (*dirCatalog, error) {
-	state, err := loadCatalogState(dirs)
+	state, stale, err := loadCatalogState(dirs, log)
 	if err != nil {
 		return nil, err
 	}
 	d := &dirCatalog{node: cfg.NodeID, alone: []int32{cfg.NodeID}, values: values, static: values, defaults: cfg, dirs: dirs,
-		log: log, state: state, changed: func(*config.Broker) {}}
+		log: log, state: state, changed: func(*config.Broker) {}, several: len(cfg.LogDirs) > 1, missing: len(cfg.LogDirs) > len(dirs)}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
+	if d.missing {
+		state.NextProducerID += producerIDGap
+	}
 	if err := d.clear(); err != nil {
 		return nil, err
 	}
@@ -55,37 +64,121 @@ func openDirCatalog(cfg *config.Broker, values *config.Values, dirs []*logstore.
 	if err != nil {
 		return nil, err
 	}
+	if d.several {
+		d.remember(topics, stale)
+	}
 	im := &Image{ClusterID: dirs[0].ClusterID(), Controller: cfg.NodeID, Nodes: []Node{{ID: cfg.NodeID}}, Config: d.values}
 	d.image.Store(im.withTopics(topics))
 	return d, nil
 }
 
-// clear removes what is there of unfinished topics.
+// producerIDGap is left out where a directory is missing, which may have the only trace of the last ids given out: more
+// than a broker gives out between two starts.
+const producerIDGap = 1_000_000_000
+
+// clear removes what is there of unfinished topics. Of those in directories that are missing it remains to be done.
 func (d *dirCatalog) clear() error {
 	if len(d.state.Unfinished) == 0 {
 		return nil
 	}
-	left := make(map[unfinished]int32) // from which partition on
-	for _, u := range d.state.Unfinished {
-		from := u.From
-		u.From = 0
-		if least, ok := left[u]; !ok || from < least {
-			left[u] = from
+	left := make(map[unfinished]int) // topic to place in Unfinished: that with the lowest From
+	for i, u := range d.state.Unfinished {
+		key := unfinished{Topic: u.Topic, ID: u.ID}
+		if j, ok := left[key]; !ok || u.From < d.state.Unfinished[j].From {
+			left[key] = i
 		}
 	}
+	removed := map[int]int{} // by place in Unfinished
 	for _, dir := range d.dirs {
 		var gone []*logstore.Log
 		for _, l := range dir.Logs() {
-			if from, ok := left[unfinishedTopic(l.Topic(), l.TopicID())]; ok && l.Partition() >= from {
+			i, ok := left[unfinishedTopic(l.Topic(), l.TopicID())]
+			if ok && l.Partition() >= d.state.Unfinished[i].From {
 				d.log.Warn("removing a partition whose creation or deletion was cut short", "log", l.Name())
 				gone = append(gone, l)
+				removed[i]++
 			}
 		}
 		if err := dir.DeleteAll(gone); err != nil {
 			return err
 		}
 	}
-	return d.state.update(func(s *catalogState) { s.Unfinished = nil })
+	changed := false
+	done := func(s *catalogState) {
+		for i := range s.Unfinished {
+			u := &s.Unfinished[i]
+			if u.From == 0 && s.Known[u.Topic].ID == u.ID {
+				s.know(u.Topic, nil)
+				changed = true
+			}
+			n := removed[i]
+			u.Absent = max(0, u.Absent-n)
+			changed = changed || n > 0
+		}
+		before := len(s.Unfinished)
+		s.Unfinished = slices.DeleteFunc(s.Unfinished, func(u unfinished) bool { return u.Absent == 0 && !d.missing })
+		changed = changed || len(s.Unfinished) < before
+	}
+	if d.state.changed(done); !changed {
+		return nil
+	}
+	err := d.state.update(done)
+	if logstore.IsNoSpace(err) {
+		d.state.force(done) // the next start finds nothing to remove
+		return nil
+	}
+	return err
+}
+
+// remember brings what the state knows of topics in line with what was found. Failing to is no reason not to start.
+func (d *dirCatalog) remember(topics []*Topic, stale bool) {
+	next := map[string]knownTopic{}
+	for _, t := range topics {
+		next[t.Name] = knownTopic{hex.EncodeToString(t.ID[:]), len(t.Partitions)}
+	}
+	if !stale && maps.Equal(next, d.state.Known) {
+		return
+	}
+	if err := d.state.update(func(s *catalogState) { s.Known = next }); err != nil {
+		d.log.Error("what topics there are is not on disk", "error", err)
+	}
+}
+
+// absent adds to byName what the state knows of and log.dirs do not have: partitions in directories that are missing,
+// or that somebody has taken away. They are never made anew elsewhere: what was acknowledged may come back with the
+// disk. A topic of which nothing at all is left in complete directories is gone.
+func (d *dirCatalog) absent(byName map[string]*Topic) {
+	for name, k := range d.state.Known {
+		t := byName[name]
+		var id [16]byte
+		if n, err := hex.Decode(id[:], []byte(k.ID)); err != nil || n != len(id) || k.Partitions > maxPartitionNumber+1 {
+			continue
+		}
+		switch {
+		case t == nil && !d.missing:
+			d.log.Warn("topic is gone: no log directory has any of its partitions", "topic", name)
+			continue
+		case t == nil:
+			t = &Topic{Name: name, ID: id}
+			byName[name] = t
+		case t.ID != id:
+			d.log.Warn("topic is not the one that was here before", "topic", name)
+			continue
+		}
+		for len(t.Partitions) < k.Partitions {
+			t.Partitions = append(t.Partitions, nil)
+		}
+		if n := countNil(t.Partitions); n > 0 {
+			d.log.Error("partitions are offline: their log directory is, or they were taken away", "topic", name, "partitions", n)
+		}
+	}
+}
+
+func countNil(list []*Partition) (n int) {
+	for _, p := range list {
+		n += boolInt(p == nil)
+	}
+	return n
 }
 
 // maxPartitionNumber bounds what a directory's name can make the catalogue allocate: 8 bytes for each number below it.
@@ -117,10 +210,11 @@ func (d *dirCatalog) found(logs []*logstore.Log) ([]*Topic, error) {
 		}
 		t.Partitions[l.Partition()] = d.replica(l)
 	}
+	d.absent(byName)
 	topics := make([]*Topic, 0, len(byName))
 	for _, t := range byName {
 		if err := d.configure(t, d.state.Topics[t.Name]); err != nil {
-			return nil, fmt.Errorf("%s: topic %s: %w", d.state.path, t.Name, err)
+			return nil, fmt.Errorf("%s: topic %s: %w", catalogStateFile, t.Name, err)
 		}
 		topics = append(topics, t)
 	}

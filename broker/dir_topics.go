@@ -91,33 +91,50 @@ func (d *dirCatalog) makeTopics(topics []*Topic) []error {
 // makeLogs creates the partitions of topics, all or none; settings first, so that a topic never exists without them,
 // nor with those that a deleted topic of its name has left because of a crash.
 func (d *dirCatalog) makeLogs(topics []*Topic) error {
-	several := slices.ContainsFunc(topics, func(t *Topic) bool { return !hasOne(t) })
+	several := d.several || slices.ContainsFunc(topics, func(t *Topic) bool { return !hasOne(t) })
 	if several || slices.ContainsFunc(topics, func(t *Topic) bool { return len(t.Overrides) > 0 || d.state.Topics[t.Name] != nil }) {
 		if err := d.state.update(func(s *catalogState) {
 			for _, t := range topics {
 				s.set(t.Name, t.Overrides)
 			}
-			s.begin(unfinishedTopics(slices.DeleteFunc(slices.Clone(topics), hasOne))...)
+			s.begin(unfinishedTopics(slices.DeleteFunc(slices.Clone(topics), func(t *Topic) bool { return hasOne(t) && !d.several }))...)
 		}); err != nil {
 			return refuse(wire.KafkaStorageError, "%v", err)
 		}
 	}
 	err := d.createLogs(topics)
 	if err == nil && several {
-		err = d.state.update(func(s *catalogState) { s.end(unfinishedTopics(topics)...) })
+		err = d.state.update(func(s *catalogState) {
+			s.end(unfinishedTopics(topics)...)
+			for _, t := range topics {
+				if d.several {
+					s.know(t.Name, t)
+				}
+			}
+		})
 	}
 	if d.ctx.Err() != nil && err != nil { // the next start removes what is there
 		return refuse(wire.BrokerNotAvailable, "The broker is stopping.")
 	}
 	if err != nil {
 		d.log.Error("topic not created", "topic", topics[0].Name, "topics", len(topics), "error", err)
-		return errors.Join(refuse(wire.KafkaStorageError, "%v", err), d.removeLogs(topics))
+		return errors.Join(refuse(wire.KafkaStorageError, "%v", err), d.removeLogs(made(topics)))
 	}
 	return nil
 }
 
 // hasOne tells topics of one partition, whose creation is one step.
 func hasOne(t *Topic) bool { return len(t.Partitions) == 1 }
+
+// made is topics with those of their partitions that were made before the creation failed.
+func made(topics []*Topic) []*Topic {
+	list := make([]*Topic, len(topics))
+	for i, t := range topics {
+		there := slices.DeleteFunc(slices.Clone(t.Partitions), func(p *Partition) bool { return p == nil })
+		list[i] = &Topic{Name: t.Name, ID: t.ID, Partitions: there}
+	}
+	return list
+}
 
 // createLogs makes the logs, in each directory all at once.
 func (d *dirCatalog) createLogs(topics []*Topic) error {
@@ -217,12 +234,17 @@ func (d *dirCatalog) delete(im *Image, topics []*Topic, gone map[*Topic]bool) er
 	if len(topics) == 0 {
 		return nil
 	}
-	if err := d.state.update(func(s *catalogState) {
+	begin := func(s *catalogState) {
 		for _, t := range topics {
 			s.set(t.Name, nil)
+			s.know(t.Name, nil)
 		}
 		s.begin(unfinishedTopics(topics)...)
-	}); err != nil {
+	}
+	switch err := d.state.update(begin); {
+	case logstore.IsNoSpace(err):
+		d.state.force(begin) // to delete is what helps; a crash now leaves what is not removed yet, to be deleted again
+	case err != nil:
 		return err
 	}
 	rest := slices.DeleteFunc(slices.Clone(im.Topics()), func(x *Topic) bool { return gone[x] })
@@ -243,27 +265,47 @@ func (d *dirCatalog) delete(im *Image, topics []*Topic, gone map[*Topic]bool) er
 	return nil
 }
 
-// removeLogs removes what there is of topics and then their traces in the state. If that fails the next start goes on.
+// removeLogs removes what there is of topics and then their traces in the state. If that fails the next start goes on,
+// and so does one that finds the directories which are offline today.
 func (d *dirCatalog) removeLogs(topics []*Topic) error {
+	list := unfinishedTopics(topics)
 	byDir := make(map[*logstore.Dir][]*logstore.Log)
-	for _, t := range topics {
+	of := make(map[*logstore.Log]int) // place in topics
+	for i, t := range topics {
 		for _, p := range t.Partitions {
-			if p != nil {
-				byDir[p.log.Dir()] = append(byDir[p.log.Dir()], p.log)
+			if p == nil {
+				list[i].Absent++
+				continue
 			}
+			byDir[p.log.Dir()] = append(byDir[p.log.Dir()], p.log)
+			of[p.log] = i
 		}
 	}
 	var errs []error
 	for dir, logs := range byDir {
-		errs = append(errs, dir.DeleteAll(logs))
+		err := dir.DeleteAll(logs)
+		if dir.Err() == nil {
+			errs = append(errs, err)
+			continue
+		}
+		for _, l := range logs {
+			list[of[l]].Absent++
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	return d.state.update(func(s *catalogState) {
+	end := func(s *catalogState) {
 		for _, t := range topics {
 			s.set(t.Name, nil)
+			s.know(t.Name, nil)
 		}
-		s.end(unfinishedTopics(topics)...)
-	})
+		s.end(list...)
+	}
+	err := d.state.update(end)
+	if logstore.IsNoSpace(err) {
+		d.state.force(end)
+		return nil
+	}
+	return err
 }

@@ -148,7 +148,7 @@ func (f *fetch) read() {
 		f.readPart(p, left)
 		left = max(0, left-p.n)
 		f.found += p.n
-		if p.part != nil {
+		if p.part != nil || p.err == wire.KafkaStorageError {
 			f.readable++
 			f.failed = f.failed || p.err != wire.None
 		}
@@ -192,9 +192,13 @@ func (f *fetch) upper(highWatermark, lastStable int64) int64 {
 }
 
 func (f *fetch) check(p *fetchPart) wire.ErrorCode {
-	p.part = f.loop.image().Topic(p.topic).partition(p.index)
+	t := f.loop.image().Topic(p.topic)
+	p.part = t.partition(p.index)
 	if p.part == nil {
-		return wire.UnknownTopicOrPartition
+		return t.unavailable(p.index)
+	}
+	if p.part.offline() {
+		return wire.KafkaStorageError
 	}
 	if r := p.part.checkEpoch(p.epoch); r != nil {
 		return r.Code
@@ -205,7 +209,10 @@ func (f *fetch) check(p *fetchPart) wire.ErrorCode {
 // unknownLast moves the parts that do not exist behind the others, where Kafka answers them.
 func (f *fetch) unknownLast() {
 	image := f.loop.image()
-	exists := func(p *fetchPart) bool { return image.Topic(p.topic).partition(p.index) != nil }
+	exists := func(p *fetchPart) bool {
+		t := image.Topic(p.topic)
+		return t.partition(p.index) != nil || t.unavailable(p.index) != wire.UnknownTopicOrPartition
+	}
 	if slices.ContainsFunc(f.parts, func(p fetchPart) bool { return !exists(&p) }) {
 		slices.SortStableFunc(f.parts, func(a, b fetchPart) int {
 			return cmp.Compare(boolInt(!exists(&a)), boolInt(!exists(&b)))

@@ -44,18 +44,24 @@ type APIStats struct {
 	Total    metrics.Snapshot // nanoseconds
 }
 
-// DirStats are what the background of one log directory has done.
-type DirStats struct {
-	Path      string
-	WriteBack logstore.WriteBack
-	Scrub     logstore.Scrub
-}
-
 // PartitionStats describe one partition's log.
 type PartitionStats struct {
 	Topic            string
 	Partition        int32
 	Start, End, Size int64
+	Lossy            bool
+}
+
+// DirStats describe an entry of log.dirs; of one that could not be opened only that is known.
+type DirStats struct {
+	Path    string
+	Offline bool
+	Space   logstore.Space
+	Commits logstore.Commits
+	Tail    int64 // bytes of memory that newest records take
+
+	WriteBack logstore.WriteBack
+	Scrub     logstore.Scrub
 }
 
 // Stats reads the counters. It costs a walk over all loops and partitions.
@@ -81,7 +87,11 @@ func (b *Broker) Stats() *Stats {
 	}
 	for _, d := range b.dirs {
 		s.Producers += d.Producers()
-		s.Dirs = append(s.Dirs, DirStats{Path: d.Path(), WriteBack: d.WriteBack(), Scrub: d.Scrub()})
+		s.Dirs = append(s.Dirs, DirStats{Path: d.Path(), Offline: d.Err() != nil, Space: d.Space(), Commits: d.Commits(), Tail: d.TailBytes(),
+			WriteBack: d.WriteBack(), Scrub: d.Scrub()})
+	}
+	for _, x := range b.broken {
+		s.Dirs = append(s.Dirs, DirStats{Path: x.path, Offline: true})
 	}
 	s.Cleaners = b.cleanerStats()
 	for _, t := range b.catalog.Image().Topics() {
@@ -93,6 +103,7 @@ func (b *Broker) Stats() *Stats {
 			s.Partitions++
 			s.Partition = append(s.Partition, PartitionStats{
 				Topic: t.Name, Partition: p.Index, Start: p.log.StartOffset(), End: p.log.EndOffset(), Size: p.log.Size(),
+				Lossy: p.log.Damage() != nil,
 			})
 		}
 	}

@@ -43,6 +43,7 @@ type Broker struct {
 	FetchMaxBytes   int32
 	FetchSessions   int
 	TailBytes       int
+	FreeBytes       int64 // log.dir.free.bytes.min; negative: by the file system's size
 	// Producers are remembered for so long after their last batch; how often that is looked at; how many at the most.
 	ProducerExpiration, ProducerExpirationCheck time.Duration
 	MaxProducers                                int64
@@ -102,6 +103,7 @@ func (v *Values) Broker() (*Broker, error) {
 		FetchMaxBytes:     int32(r.integer("fetch.max.bytes")),
 		FetchSessions:     int(r.integer("max.incremental.fetch.session.cache.slots")),
 		TailBytes:         int(r.integer("log.tail.bytes")),
+		FreeBytes:         r.integer("log.dir.free.bytes.min"),
 		MaxProducers:      r.integer("producer.id.max.count"),
 		RetentionCheck:    Millis(r.integer("log.retention.check.interval.ms")),
 		WriteBackBytes:    r.integer("log.writeback.bytes"),

@@ -119,6 +119,10 @@ var brokerKeys = []Key{
 		own, atLeast(1)),
 	row("log.tail.bytes", Int, "262144", "Newest bytes of each partition kept in memory while a reader is caught up; "+
 		"readers further back are served from the page cache.", own, atLeast(0)),
+	row("log.dir.free.bytes.min", Long, "-1", "Free bytes of a log directory's file system below which produce is refused, with "+
+		"KAFKA_STORAGE_ERROR, which clients try again; it is taken again a quarter above that. Retention, deletion and Kafka's own "+
+		"topics go on. -1: 268435456, but no more than a twentieth of the file system; 0: none (Kafka has none, and takes the "+
+		"directory offline when the disk is full).", own, atLeast(-1)),
 	row("producer.id.expiration.ms", Int, "86400000", "How long an idempotent producer is remembered after its last batch, by that "+
 		"batch's time. From one that is not, any sequence number is taken.", atLeast(1), changes(ClusterWide)),
 	row("producer.id.expiration.check.interval.ms", Int, "600000", "How often remembered producers are looked at for that.", atLeast(1)),

@@ -119,7 +119,9 @@ func (d *Dir) writeCheckpointFile(name string, offset func(l *Log) int64) error 
 		return nil
 	}
 	err := WriteFileAtomic(filepath.Join(d.path, name), w.content)
-	d.full.Store(isNoSpace(err))
+	if isNoSpace(err) {
+		d.space.full.Store(true)
+	}
 	if err != nil {
 		if !d.unwritten[name] {
 			d.opts.Logger.Error("writing a checkpoint failed, it is tried again", "dir", d.path, "file", name, "err", err)

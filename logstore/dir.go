@@ -47,15 +47,14 @@ type Dir struct {
 	checkMu   sync.Mutex
 	written   map[string]*writtenFile
 	unwritten map[string]bool
-
-	full atomic.Bool // there was no space for the last checkpoint
 }
 
 // OpenDir opens the log directory at path, creating it if need be, and loads its logs. It blocks for as long as
 // that takes: after an unclean stop every log is read from its recovery point on, and what is torn at its end is
 // cut off.
 //
-// Errors: ErrLocked, ErrNotWritable, ErrForeign, ErrUnsupported, or what the file system said.
+// Errors: ErrLocked, ErrNotWritable, ErrForeign, ErrUnsupported, ErrCorrupt (meta.properties), or what the file system
+// said.
 func OpenDir(path string, id Identity, o Options) (*Dir, error) {
 	d := &Dir{path: path, opts: o.withDefaults(), lockFD: -1, logs: map[string]*Log{},
 		written: map[string]*writtenFile{}, unwritten: map[string]bool{}}
@@ -134,7 +133,7 @@ func (d *Dir) lock() error {
 	if err == nil {
 		err = sys.PwriteFull(fd, pid, 0)
 	}
-	if err != nil {
+	if err != nil && !isNoSpace(err) { // the lock holds all the same, and a full disk is no reason not to start
 		return fmt.Errorf("%w: %s: %w", ErrNotWritable, path, err)
 	}
 	return nil
@@ -176,8 +175,19 @@ func (d *Dir) sweepTails() {
 	}
 }
 
+// TailBytes is the memory that newest bytes of logs take.
+func (d *Dir) TailBytes() int64 { return d.tails.used.Load() }
+
+// Replace is WriteFileAtomic for a file of the caller's own in the directory. An error of the device takes that offline.
+func (d *Dir) Replace(name string, content []byte) error {
+	if err := d.Err(); err != nil {
+		return err
+	}
+	return d.suffer(WriteFileAtomic(filepath.Join(d.path, name), content))
+}
+
 func (d *Dir) removeAll(path string) {
-	if err := sys.RemoveAll(path); err != nil {
+	if err := d.suffer(sys.RemoveAll(path)); err != nil {
 		d.opts.Logger.Error("removing a deleted log failed", "path", path, "err", err)
 	}
 }

@@ -48,9 +48,9 @@ func TestIdentity(t *testing.T) {
 		{"v1, other node", v1, Identity{"abc", 8}, ErrForeign},
 		{"v0", v0, Identity{"abc", 7}, nil},
 		{"v0, other node", v0, Identity{"abc", 1}, ErrForeign},
-		{"v2", "version=2\n", Identity{"abc", 7}, ErrForeign},
-		{"nothing", "", Identity{"abc", 7}, ErrForeign},
-		{"no cluster", "version=1\nnode.id=7\n", Identity{"", 7}, ErrForeign},
+		{"v2", "version=2\n", Identity{"abc", 7}, ErrCorrupt},
+		{"nothing", "", Identity{"abc", 7}, ErrCorrupt},
+		{"no cluster", "version=1\nnode.id=7\n", Identity{"", 7}, ErrCorrupt},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := tempDir(t)

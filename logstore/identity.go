@@ -46,7 +46,7 @@ func loadMeta(dir string, id Identity) (meta, error) {
 	}
 	m, err := parseMeta(b)
 	if err != nil {
-		return m, fmt.Errorf("%w: %s: %w", ErrForeign, path, err)
+		return m, fmt.Errorf("%w: %s: %w", ErrCorrupt, path, err)
 	}
 	if m.nodeID != id.NodeID {
 		return m, fmt.Errorf("%w: %s has node id %d, this node is %d", ErrForeign, path, m.nodeID, id.NodeID)

@@ -25,7 +25,9 @@ func isPassing(err error) bool {
 		!isSyncError(err)
 }
 
-// isNoSpace tells errors of a disk or quota that is full.
+// IsNoSpace tells errors of a disk or quota that is full.
+func IsNoSpace(err error) bool { return isNoSpace(err) }
+
 func isNoSpace(err error) bool {
 	return (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) && !isSyncError(err)
 }
@@ -60,6 +62,8 @@ func isSyncError(err error) bool {
 // else fences the log. The caller holds mu.
 func (l *Log) failOrRefuse(err error) error {
 	if isPassing(err) {
+		l.d.space.full.Store(isNoSpace(err) || l.d.space.full.Load())
+		l.d.space.lookSoon()
 		return fmt.Errorf("%w: %s: %w", ErrNoSpace, l.name, err)
 	}
 	return l.fail(err)
@@ -94,9 +98,6 @@ func (d *Dir) goOffline(cause error) {
 			f(l, err)
 		}
 		l.durable.wake(0, err, nil)
-	}
-	if f := d.opts.Listener.Offline; f != nil {
-		f(d, err)
 	}
 }
 

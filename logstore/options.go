@@ -73,6 +73,8 @@ type Options struct {
 	// are not synced: three quarters of the descriptors that the process may have.
 	OpenFiles int
 
+	// Write replaces the write of record bytes, for such tests too.
+	Write func(fd int, b []byte, off int64) (int, error)
 	// Sync replaces fdatasync of a segment's file, for tests of devices that fail, or that are slow.
 	Sync func(fd int) error
 
@@ -142,8 +144,6 @@ type Listener struct {
 	Cleaned func(l *Log, c Cleaning)
 	// Failed: the log takes no appends from now on.
 	Failed func(l *Log, err error)
-	// Offline: the directory is out of service until the next start, and all its logs with it.
-	Offline func(d *Dir, err error)
 }
 
 // SlowWriteAfter is from when on a write is reported to Listener.SlowWrite.
@@ -218,6 +218,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.freeSpace == nil {
 		o.freeSpace = freeSpace
+	}
+	if o.pwrite == nil {
+		o.pwrite = o.Write
 	}
 	if o.pwrite == nil {
 		o.pwrite = sys.Pwrite

@@ -215,7 +215,16 @@ func (w *walk) segment(s *segment) error {
 		pos += h.size
 	}
 	s.indexTime()
-	return s.spill()
+	return unlessFull(s.spill())
+}
+
+// unlessFull has a start on a full disk go on: the entries stay in memory, where they can be searched, until a flush
+// finds space; no more of them than the indexes of the unflushed segments have. The directory is not marked clean before.
+func unlessFull(err error) error {
+	if isNoSpace(err) {
+		return nil
+	}
+	return err
 }
 
 // unused tells whether nothing was ever written to s, a segment without bytes: both indexes are there and have no
@@ -303,10 +312,10 @@ func (w *walk) checksum(size int64) (why string, err error) {
 }
 
 func (w *walk) accept(s *segment, h head, epoch int32) error {
-	if err := s.offsets.spillIfFull(); err != nil {
+	if err := unlessFull(s.offsets.spillIfFull()); err != nil {
 		return err
 	}
-	if err := s.times.spillIfFull(); err != nil {
+	if err := unlessFull(s.times.spillIfFull()); err != nil {
 		return err
 	}
 	s.appended(h.pos, h.size, h.last, h.maxTime, w.x.l.d.opts.IndexIntervalBytes)

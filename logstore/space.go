@@ -17,6 +17,7 @@ import (
 // within what is appended during one statfs call, and the little that goes beyond it is what the floor is for.
 type space struct {
 	refusal atomic.Pointer[error] // what appends get; nil while there is space
+	full    atomic.Bool           // something found no space since there was plenty of it
 	near    atomic.Bool           // left is being counted
 	left    atomic.Int64          // bytes above the floor
 	wake    chan struct{}         // capacity 1
@@ -85,9 +86,12 @@ func (d *Dir) lookAtSpace() {
 		d.suffer(fmt.Errorf("statfs %s: %w", d.path, err))
 		return // not known: as before
 	}
-	floor := o.FreeBytes
+	floor, plenty := o.FreeBytes, min(autoFloor, total/autoShare)
 	if floor < 0 {
-		floor = min(autoFloor, total/autoShare)
+		floor = plenty
+	}
+	if free >= max(floor, plenty) {
+		x.full.Store(false)
 	}
 	x.free.Store(free)
 	x.floor.Store(floor)
@@ -117,15 +121,19 @@ func (x *space) refuse(l *Log) error {
 }
 
 // short tells whether files that nobody needs are to go at once.
-func (d *Dir) short() bool { return d.full.Load() || d.space.refusal.Load() != nil }
+func (d *Dir) short() bool { return d.space.full.Load() || d.space.refusal.Load() != nil }
 
 // took accounts for n appended bytes.
 func (x *space) took(n int64) {
 	if x.near.Load() && x.left.Add(-n) < 0 {
-		select {
-		case x.wake <- struct{}{}:
-		default:
-		}
+		x.lookSoon()
+	}
+}
+
+func (x *space) lookSoon() {
+	select {
+	case x.wake <- struct{}{}:
+	default:
 	}
 }
 

@@ -93,7 +93,7 @@ func TestWriteBackLeavesOutWhatWasSynced(t *testing.T) {
 	m := makeBatch(1, 99_000, 1, batch.None)
 	for range 20 {
 		appendTest(t, l, m, nil)
-		if err := l.commit(d.committer); err != nil {
+		if _, err := l.commit(&d.committer.syncs, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -87,7 +87,11 @@ func startServer(cfg *config.Broker, values *config.Values, log *slog.Logger) (*
 			return nil, portError(err, "admin.listener")
 		}
 	}
-	if s.broker, err = broker.Start(cfg, values, log); err != nil {
+	progress := new(broker.Progress)
+	if s.admin != nil {
+		progress = s.admin.Opening()
+	}
+	if s.broker, err = broker.StartTelling(progress, cfg, values, log); err != nil {
 		return nil, errors.Join(portError(err, "listeners"), s.stop())
 	}
 	if s.admin != nil {
