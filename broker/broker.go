@@ -82,7 +82,14 @@ func start(cfg *config.Broker, values *config.Values, log *slog.Logger, adjustLo
 		sessions: newFetchSessions(cfg.FetchSessions),
 	}
 	b.register(registered())
-	if err := b.openDirs(cfg); err != nil {
+	adopted, err := planAdoption(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.openDirs(cfg, adopted); err != nil {
+		return nil, errors.Join(err, b.closeDirs())
+	}
+	if err := adopted.register(b.dirs, log); err != nil {
 		return nil, errors.Join(err, b.closeDirs())
 	}
 	catalog, err := openDirCatalog(cfg, values, b.dirs, log)
@@ -126,7 +133,7 @@ func (b *Broker) register(apis []api) {
 
 // openDirs opens every log directory. All must be of one cluster: the first that was used before names it, new ones
 // join it.
-func (b *Broker) openDirs(cfg *config.Broker) error {
+func (b *Broker) openDirs(cfg *config.Broker, adopted *adoption) error {
 	id := logstore.Identity{NodeID: cfg.NodeID}
 	t := cfg.TopicDefaults
 	s := logSettings(&t)
@@ -137,6 +144,7 @@ func (b *Broker) openDirs(cfg *config.Broker) error {
 		MaxProducers: cfg.MaxProducers, RetentionInterval: cfg.RetentionCheck, FlushCheckInterval: cfg.FlushCheck,
 		TailBytes: cfg.TailBytes, Logger: b.log,
 	}
+	adopted.adjust(&opts)
 	if b.adjustLogs != nil {
 		b.adjustLogs(&opts)
 	}

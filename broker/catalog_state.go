@@ -24,6 +24,8 @@ type catalogState struct {
 	Topics         map[string]map[string]string `json:"topics"` // settings by topic, as Kafka keeps them in /config/topics
 	NextProducerID int64                        `json:"next_producer_id"`
 	Unfinished     []unfinished                 `json:"unfinished,omitempty"`
+	// Adopted are the directories that Kafka has had, by logstore.Origin.ID, with their Trace when they were adopted.
+	Adopted map[string]string `json:"adopted,omitempty"`
 }
 
 // unfinished is a topic whose partitions are being made or removed, one after the other. What is there of it after a
@@ -54,11 +56,18 @@ func loadCatalogState(dirs []*logstore.Dir) (*catalogState, error) {
 			path = at
 		}
 	}
-	s := &catalogState{path: path, Version: 1, Topics: map[string]map[string]string{}}
 	if path == "" {
-		s.path = filepath.Join(dirs[0].Path(), catalogStateFile)
-		return s, nil
+		return newCatalogState(filepath.Join(dirs[0].Path(), catalogStateFile)), nil
 	}
+	return readCatalogState(path)
+}
+
+func newCatalogState(path string) *catalogState {
+	return &catalogState{path: path, Version: 1, Topics: map[string]map[string]string{}}
+}
+
+func readCatalogState(path string) (*catalogState, error) {
+	s := newCatalogState(path)
 	text, err := os.ReadFile(s.path)
 	if err != nil {
 		return nil, err
@@ -73,7 +82,7 @@ func loadCatalogState(dirs []*logstore.Dir) (*catalogState, error) {
 // update makes a change that is on disk when it returns, or has not happened.
 func (s *catalogState) update(change func(*catalogState)) error {
 	next := *s
-	next.Topics, next.Unfinished = maps.Clone(s.Topics), slices.Clone(s.Unfinished)
+	next.Topics, next.Unfinished, next.Adopted = maps.Clone(s.Topics), slices.Clone(s.Unfinished), maps.Clone(s.Adopted)
 	change(&next)
 	if err := next.save(); err != nil {
 		return err
@@ -89,6 +98,13 @@ func (s *catalogState) set(name string, settings map[string]string) {
 	} else {
 		s.Topics[name] = settings
 	}
+}
+
+func (s *catalogState) adopt(id, trace string) {
+	if s.Adopted == nil {
+		s.Adopted = map[string]string{}
+	}
+	s.Adopted[id] = trace
 }
 
 func (s *catalogState) begin(u unfinished) {
