@@ -115,7 +115,7 @@ func (c *call) produceTo(t *Topic, p *wire.ProducePartition, r *wire.ProducePart
 		// Nobody can have begun the transaction. It is Kafka's answer while it finds no coordinator: clients try again.
 		r.Error, r.ErrorMessage = wire.NotEnoughReplicas, "transactions are not served"
 		return
-	case acks == acksAll && t.Config.MinInSyncReplicas > 1:
+	case acks == acksAll && len(part.ISR) < min(int(t.Config.MinInSyncReplicas), len(part.Replicas)):
 		r.Error = wire.NotEnoughReplicas
 		return
 	}

@@ -78,7 +78,7 @@ func creation(name string, made *Topic, err error) kmsg.CreateTopicsResponseTopi
 }
 
 func (b *Broker) settings(t *Topic) []kmsg.CreateTopicsResponseTopicConfig {
-	entries := config.TopicEntries(t.Overrides, b.values)
+	entries := config.TopicEntries(t.Overrides, b.catalog.Image().Config)
 	out := make([]kmsg.CreateTopicsResponseTopicConfig, 0, len(entries))
 	for _, e := range entries {
 		k := kmsg.NewCreateTopicsResponseTopicConfig()

@@ -23,7 +23,6 @@ import (
 
 // Broker is one running broker.
 type Broker struct {
-	values     *config.Values
 	log        *slog.Logger
 	advertised []config.Listener
 	limits     limits
@@ -31,6 +30,7 @@ type Broker struct {
 	apis  []api
 	byKey []*api // by key; nil where not served
 
+	logDirs     []string // log.dirs
 	dirs        []*logstore.Dir
 	catalog     Catalog
 	producerIDs producerIDs
@@ -74,7 +74,7 @@ func Start(cfg *config.Broker, values *config.Values, log *slog.Logger) (*Broker
 func start(cfg *config.Broker, values *config.Values, log *slog.Logger, adjustLogs func(*logstore.Options)) (*Broker, error) {
 	b := &Broker{
 		adjustLogs: adjustLogs,
-		values:     values, log: log, advertised: cfg.Advertised, started: time.Now(),
+		log:        log, logDirs: cfg.LogDirs, advertised: cfg.Advertised, started: time.Now(),
 		limits: limits{
 			fetchMaxBytes: int64(cfg.FetchMaxBytes), autoCreate: cfg.AutoCreateTopics,
 			deleteTopics: cfg.DeleteTopics, drain: cfg.DrainTimeout,
@@ -103,6 +103,7 @@ func start(cfg *config.Broker, values *config.Values, log *slog.Logger, adjustLo
 		b.workers.close()
 		return nil, errors.Join(err, b.closeDirs())
 	}
+	catalog.onChange(b.reconfigure)
 	return b, nil
 }
 

@@ -22,7 +22,9 @@ import (
 // file until all are done, so that a crash between them leaves no half topic.
 type dirCatalog struct {
 	node     int32
-	values   *config.Values
+	values   *config.Values       // with what was set while running; guarded by mu
+	static   *config.Values       // without
+	changed  func(*config.Broker) // see onChange; guarded by mu
 	defaults *config.Broker
 	dirs     []*logstore.Dir
 	log      *slog.Logger
@@ -39,10 +41,12 @@ func openDirCatalog(cfg *config.Broker, values *config.Values, dirs []*logstore.
 	if err != nil {
 		return nil, err
 	}
-	d := &dirCatalog{node: cfg.NodeID, values: values, defaults: cfg, dirs: dirs, log: log, state: state}
+	d := &dirCatalog{node: cfg.NodeID, values: values, static: values, defaults: cfg, dirs: dirs, log: log, state: state,
+		changed: func(*config.Broker) {}}
 	if err := d.clear(); err != nil {
 		return nil, err
 	}
+	d.loadBrokerSettings()
 	var logs []*logstore.Log
 	for _, dir := range dirs {
 		logs = append(logs, dir.Logs()...)
@@ -51,7 +55,7 @@ func openDirCatalog(cfg *config.Broker, values *config.Values, dirs []*logstore.
 	if err != nil {
 		return nil, err
 	}
-	im := &Image{ClusterID: dirs[0].ClusterID(), Controller: cfg.NodeID, Nodes: []Node{{ID: cfg.NodeID}}}
+	im := &Image{ClusterID: dirs[0].ClusterID(), Controller: cfg.NodeID, Nodes: []Node{{ID: cfg.NodeID}}, Config: d.values}
 	d.image.Store(im.withTopics(topics))
 	return d, nil
 }
@@ -63,10 +67,10 @@ func (d *dirCatalog) clear() error {
 	}
 	for _, dir := range d.dirs {
 		for _, l := range dir.Logs() {
-			if !slices.Contains(d.state.Unfinished, unfinishedTopic(l.Topic(), l.TopicID())) {
+			if !slices.ContainsFunc(d.state.Unfinished, func(u unfinished) bool { return u.covers(l.Topic(), l.TopicID(), l.Partition()) }) {
 				continue
 			}
-			d.log.Warn("removing a partition of a topic whose creation or deletion was cut short", "log", l.Name())
+			d.log.Warn("removing a partition whose creation or deletion was cut short", "log", l.Name())
 			if err := dir.Delete(l); err != nil {
 				return err
 			}
@@ -137,10 +141,11 @@ func (d *dirCatalog) configure(t *Topic, overrides map[string]string) (err error
 func logSettings(c *config.TopicConfig) logstore.Settings {
 	return logstore.Settings{
 		SegmentBytes: c.SegmentBytes, SegmentMillis: c.SegmentAge.Milliseconds(),
-		IndexIntervalBytes: c.IndexIntervalBytes, IndexMaxBytes: c.IndexMaxBytes,
-		Retention:   logstore.Retention{Delete: c.Delete, Millis: c.RetentionMillis, Bytes: c.RetentionBytes},
-		DeleteDelay: c.DeleteDelay,
-		Flush:       logFlush(c),
+		IndexIntervalBytes: max(c.IndexIntervalBytes, 1), // 0 would be the directory's; each batch is longer than 1
+		IndexMaxBytes:      c.IndexMaxBytes,
+		Retention:          logstore.Retention{Delete: c.Delete, Millis: c.RetentionMillis, Bytes: c.RetentionBytes},
+		DeleteDelay:        c.DeleteDelay,
+		Flush:              logFlush(c),
 	}
 }
 
@@ -228,7 +233,7 @@ func (d *dirCatalog) Delete(t *Topic) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	im := d.image.Load()
-	if im.TopicNamed(t.Name) != t {
+	if t = im.TopicByID(t.ID); t == nil { // deleted meanwhile; or with other settings than the caller saw
 		return refuse(wire.UnknownTopicOrPartition, "%s", wire.UnknownTopicOrPartition.Message())
 	}
 	if err := d.state.update(func(s *catalogState) {

@@ -30,6 +30,7 @@ var codes = []struct {
 	{logstore.ErrFailed, wire.KafkaStorageError},
 	{logstore.ErrEpoch, wire.KafkaStorageError},
 	{logstore.ErrRoll, wire.KafkaStorageError},
+	{logstore.ErrOpen, wire.KafkaStorageError},
 	{batch.ErrTooLarge, wire.MessageTooLarge},
 	{batch.ErrInvalidTimestamp, wire.InvalidTimestamp},
 	{batch.ErrShort, wire.CorruptMessage},

@@ -229,8 +229,18 @@ func (f *fetch) releaseFrom(n int) {
 	f.spans = f.spans[:n]
 }
 
-// park waits for more until the deadline. See waiterList for why nothing is missed.
+// park waits for more until the deadline, unless more came while it entered the lists and is enough. See waiterList for
+// why nothing is missed.
 func (f *fetch) park() {
+	for {
+		f.enter()
+		if !f.changed() || !f.state.CompareAndSwap(fetchParked, fetchWoken) || f.retry() {
+			return
+		}
+	}
+}
+
+func (f *fetch) enter() {
 	f.release()
 	f.loop.b.parked.Add(1)
 	f.gained.Store(f.found)
@@ -251,9 +261,6 @@ func (f *fetch) park() {
 		f.timer = time.AfterFunc(wait, f.expire)
 	} else {
 		f.timer.Reset(wait)
-	}
-	if f.changed() && f.state.CompareAndSwap(fetchParked, fetchWoken) {
-		f.Run()
 	}
 }
 
@@ -281,18 +288,25 @@ func (f *fetch) expire() {
 	}
 }
 
-// Run answers a woken fetch; on its own loop. It parks again when the fetch was woken for too little: by an append
-// between reading and parking, by bytes that the limits of the request keep out, or by a timer of its earlier use
-// that was late.
+// Run answers a woken fetch; on its own loop.
 func (f *fetch) Run() {
+	if !f.retry() {
+		f.park()
+	}
+}
+
+// retry reads anew for a fetch that was woken, and tells whether it is answered. It is not when it was woken for too
+// little: by an append between reading and parking, by bytes that the limits of the request keep out, or by a timer of
+// its earlier use that was late.
+func (f *fetch) retry() bool {
 	f.unpark()
 	readable := f.readable
 	f.read()
-	if f.enough() || f.readable != readable || f.remaining() <= 0 || f.unwanted() {
-		f.answer()
-		return
+	if !f.enough() && f.readable == readable && f.remaining() > 0 && !f.unwanted() {
+		return false
 	}
-	f.park()
+	f.answer()
+	return true
 }
 
 // unwanted tells whether nobody is to wait any longer.

@@ -13,6 +13,7 @@ type Image struct {
 	ClusterID  string
 	Controller int32 // node id, -1 when there is none
 	Nodes      []Node
+	Config     *config.Values // this broker's, with what was set while it ran
 
 	topics []*Topic // by name
 	byName map[string]*Topic

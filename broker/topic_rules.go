@@ -93,21 +93,29 @@ func (d *dirCatalog) checkAssignment(s *TopicSpec) (int, error) {
 	}
 	for i := range int32(len(s.Assignment)) {
 		replicas, ok := s.Assignment[i]
-		switch {
-		case !ok:
+		if !ok {
 			return 0, refuse(wire.InvalidReplicaAssignment, "partitions should be a consecutive 0-based integer sequence")
-		case len(replicas) == 0:
-			return 0, refuse(wire.InvalidReplicaAssignment, "The manual partition assignment includes an empty replica list.")
 		}
-		for j, id := range replicas {
-			switch {
-			case id != d.node:
-				return 0, refuse(wire.InvalidReplicaAssignment, "The manual partition assignment includes broker %d, but no such "+
-					"broker is registered.", id)
-			case j > 0:
-				return 0, refuse(wire.InvalidReplicaAssignment, "The manual partition assignment includes the broker %d more than once.", id)
-			}
+		if r := d.checkReplicas(replicas); r != nil {
+			return 0, r
 		}
 	}
 	return len(s.Assignment), nil
+}
+
+// checkReplicas applies the rules for the replicas that a partition is to have.
+func (d *dirCatalog) checkReplicas(replicas []int32) *Refusal {
+	if len(replicas) == 0 {
+		return refuse(wire.InvalidReplicaAssignment, "The manual partition assignment includes an empty replica list.")
+	}
+	for j, id := range replicas {
+		switch {
+		case id != d.node:
+			return refuse(wire.InvalidReplicaAssignment, "The manual partition assignment includes broker %d, but no such "+
+				"broker is registered.", id)
+		case j > 0:
+			return refuse(wire.InvalidReplicaAssignment, "The manual partition assignment includes the broker %d more than once.", id)
+		}
+	}
+	return nil
 }

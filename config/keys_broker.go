@@ -14,6 +14,7 @@ func kafkaHas(v string) opt       { return func(k *Key) { k.KafkaDefault = v } }
 func pending(why string) opt      { return func(k *Key) { k.Pending = why } }
 func works(v ...string) opt       { return func(k *Key) { k.Works = v } }
 func null(k *Key)                 { k.Default, k.Null = "", true }
+func replicaList(k *Key)          { k.replicas = true }
 func own(k *Key)                  { k.Own = true }
 
 func row(name string, t Type, def, doc string, opts ...opt) Key {
@@ -48,13 +49,13 @@ var brokerKeys = []Key{
 		"Port 0 takes any free port; an empty host binds all addresses. Only this machine can connect unless you set it.",
 		changes(PerBroker), kafkaHas("PLAINTEXT://:9092")),
 	row("advertised.listeners", List, "", "Addresses that clients are told to connect to, by listener name. "+
-		"Needed when a listener binds 0.0.0.0.", null, changes(PerBroker)),
+		"Needed when a listener binds 0.0.0.0.", null),
 	row("listener.security.protocol.map", String, "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
 		"Security protocol of each listener name, NAME:PROTOCOL, comma-separated. Only PLAINTEXT is served.", changes(PerBroker)),
 	row("admin.listener", String, "127.0.0.1:9404", "host:port of the HTTP server with metrics, health and profiles; empty turns it off.", own),
 
 	// Directories.
-	row("log.dir", String, "sluice-data/logs", "Directory of the logs, used when log.dirs is not set.",
+	row("log.dir", List, "sluice-data/logs", "Directory of the logs, used when log.dirs is not set.",
 		related("log.dirs", "log.dir"), kafkaHas("/tmp/kafka-logs")),
 	row("log.dirs", List, "", "Directories of the logs, comma-separated, in Kafka's own format.", null, related("log.dirs", "log.dir")),
 
@@ -74,7 +75,7 @@ var brokerKeys = []Key{
 	row("num.network.threads", Int, "", "Event loops, each a thread that reads, executes and answers the requests of its connections. "+
 		"Not set: half the cores, at least 1, since one loop does the work of several of Kafka's threads and the clients of a "+
 		"shared machine need cores too (on two shared cores one loop is faster than two).",
-		null, between(1, 1024), changes(ClusterWide), kafkaHas("3")),
+		null, between(1, 1024), kafkaHas("3")),
 	row("socket.request.max.bytes", Int, "104857600", "Largest request; a connection that announces more is closed.", between(1, 2147483647)),
 	row("socket.send.buffer.bytes", Int, "-1", "SO_SNDBUF of connections; -1 leaves the size to the kernel, which adapts it.",
 		atLeast(-1), kafkaHas("102400")),
@@ -153,6 +154,8 @@ var brokerKeys = []Key{
 		changes(ClusterWide), pending(noCompaction)),
 	row("log.cleaner.min.cleanable.ratio", Double, "0.5", "Share of uncompacted bytes at which a log is compacted.", between(0, 1),
 		changes(ClusterWide), pending(noCompaction)),
+	row("log.local.retention.ms", Long, "-2", "Local part of a tiered log.", atLeast(-2), changes(ClusterWide), pending(noTiered), works("-2")),
+	row("log.local.retention.bytes", Long, "-2", "Local part of a tiered log.", atLeast(-2), changes(ClusterWide), pending(noTiered), works("-2")),
 	row("compression.gzip.level", Int, "-1", "Level for compression.type=gzip.", between(-1, 9), changes(ClusterWide), pending(noRecompress)),
 	row("compression.lz4.level", Int, "9", "Level for compression.type=lz4.", between(1, 17), changes(ClusterWide), pending(noRecompress)),
 	row("compression.zstd.level", Int, "3", "Level for compression.type=zstd.", between(-131072, 22), changes(ClusterWide), pending(noRecompress)),

@@ -55,6 +55,8 @@ type TopicSource int8
 // The sources a topic's value can have here.
 const (
 	SourceTopic        TopicSource = 1 // set on the topic
+	SourceBroker       TopicSource = 2 // set on the broker while it ran
+	SourceCluster      TopicSource = 3 // set for all brokers while they ran
 	SourceStaticBroker TopicSource = 4 // the broker's configuration
 	SourceDefault      TopicSource = 5
 )
@@ -63,8 +65,10 @@ func (s TopicSource) String() string {
 	switch s {
 	case SourceTopic:
 		return "topic"
-	case SourceStaticBroker:
+	case SourceBroker, SourceStaticBroker:
 		return "broker"
+	case SourceCluster:
+		return "cluster"
 	}
 	return "default"
 }
@@ -97,9 +101,23 @@ func (k *Key) resolve(overrides map[string]string, broker *Values) TopicEntry {
 		if broker == nil || !broker.IsSet(syn) {
 			continue
 		}
-		return TopicEntry{k, toMillis(syn, broker.Get(syn).Text), SourceStaticBroker}
+		v := broker.Get(syn)
+		return TopicEntry{k, toMillis(syn, v.Text), v.Source.Origin.source()}
 	}
 	return TopicEntry{k, k.Default, SourceDefault}
+}
+
+// source is the origin as responses number it.
+func (o Origin) source() TopicSource {
+	switch o {
+	case FromDefault:
+		return SourceDefault
+	case FromCluster:
+		return SourceCluster
+	case FromBroker:
+		return SourceBroker
+	}
+	return SourceStaticBroker
 }
 
 // toMillis converts the value of a broker key in hours or minutes to the unit of
@@ -161,6 +179,9 @@ func Topic(overrides map[string]string, broker *Values) (TopicConfig, error) {
 	integer := func(key string) int64 {
 		n, _ := strconv.ParseInt(text(key), 10, 64) // checked above, or by Load
 		return n
+	}
+	if err := together(text, integer); err != nil {
+		return TopicConfig{}, err
 	}
 	policy := splitList(text("cleanup.policy"))
 	t := TopicConfig{

@@ -26,6 +26,7 @@ func (d *Dir) Close() error {
 	d.awaitTrim() // and none begins any more
 	logs := d.Logs()
 	errs := stopAll(logs)
+	d.space.close()
 	d.committer.close()
 	d.flusher.close()
 	for _, name := range []string{recoveryPointFile, logStartFile, highWatermarkFile} {
@@ -66,7 +67,10 @@ func (l *Log) stop() error {
 	l.mu.Lock()
 	// Appends that come later find the log failed; closed is for when the files are gone.
 	failed := l.failed
-	if failed == nil {
+	switch {
+	case failed != nil && l.marked.Load() && l.d.Err() == nil:
+		failed = nil // lossy, and the next start knows it without looking
+	case failed == nil:
 		l.failed = fmt.Errorf("%w: %s", ErrClosed, l.name)
 		l.active.indexTime()
 		l.producers.snapshot(l.end.Load())
@@ -90,16 +94,29 @@ func (d *Dir) writeCheckpoint(name string) error {
 	case highWatermarkFile:
 		offset = func(l *Log) (int64, bool) { return d.highWatermark(l), true }
 	}
+	if err := d.Err(); err != nil {
+		return err // nothing that a device like that says counts, and what it has stays as it is
+	}
+	return d.suffer(d.writeCheckpointFile(name, offset))
+}
+
+func (d *Dir) writeCheckpointFile(name string, offset func(l *Log) (int64, bool)) error {
 	d.checkMu.Lock()
 	defer d.checkMu.Unlock()
 	content, listed := appendOffsets(d.Logs(), offset)
 	if bytes.Equal(content, d.written[name]) {
 		return nil
 	}
-	if err := WriteFileAtomic(filepath.Join(d.path, name), content); err != nil {
-		d.opts.Logger.Error("writing a checkpoint failed", "dir", d.path, "file", name, "err", err)
+	err := WriteFileAtomic(filepath.Join(d.path, name), content)
+	d.full.Store(isNoSpace(err))
+	if err != nil {
+		if !d.unwritten[name] {
+			d.opts.Logger.Error("writing a checkpoint failed, it is tried again", "dir", d.path, "file", name, "err", err)
+		}
+		d.unwritten[name] = true
 		return err
 	}
+	delete(d.unwritten, name)
 	d.written[name], d.listed[name] = content, listed
 	return nil
 }

@@ -85,7 +85,11 @@ func (c *committer) round() {
 		if c.d.Err() != nil {
 			continue // its waiters know
 		}
-		if err := l.commit(c); err != nil {
+		switch err := l.commit(c); {
+		case err == nil:
+		case isPassing(err):
+			c.d.flusher.postpone(l, true) // those who wait go on waiting
+		default:
 			c.d.goOffline(err)
 		}
 	}

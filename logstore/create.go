@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 
 	"github.com/sluice-mq/sluice/internal/sys"
 )
@@ -36,6 +37,7 @@ func (d *Dir) Create(topic string, partition int32, topicID [16]byte) (*Log, err
 		return nil, err
 	}
 	l, err := d.create(name, topic, partition, topicID)
+	d.suffer(err)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err == nil && d.closed {
@@ -85,10 +87,11 @@ func (d *Dir) create(name, topic string, partition int32, topicID [16]byte) (*Lo
 }
 
 func (l *Log) firstSegment() error {
-	s, err := createSegment(&l.d.indexes, l.dir, 0)
+	s, err := createSegment(l, 0)
 	if err != nil {
 		return err
 	}
+	s.Release()
 	l.publish([]*segment{s}, 0, 0)
 	if err := s.offsets.spill(); err != nil {
 		return err
@@ -98,6 +101,7 @@ func (l *Log) firstSegment() error {
 
 func (d *Dir) newLog(name, topic string, partition int32) *Log {
 	l := &Log{d: d, topic: topic, partition: partition, name: name, dir: filepath.Join(d.path, name), settings: d.opts.settings()}
+	l.internal = strings.HasPrefix(topic, "__")
 	l.tail.limit, l.tail.total = int64(d.opts.TailBytes), &d.tails
 	l.tail.near.Store(never)
 	l.producers.total = &d.producers

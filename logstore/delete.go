@@ -35,10 +35,10 @@ func (d *Dir) Delete(l *Log) error {
 	delete(d.logs, l.name)
 	d.mu.Unlock()
 	d.flusher.addRemoval(gone)
-	return err
+	return d.suffer(err)
 }
 
-// release gives up the log's holds on its segments and on memory.
+// release gives up the log's segments and memory.
 func (l *Log) release() {
 	l.closed.Store(true)
 	l.durable.wake(0, fmt.Errorf("%w: %s", ErrClosed, l.name), nil)
@@ -48,10 +48,11 @@ func (l *Log) release() {
 	l.tail.mu.Unlock()
 	l.mu.Lock()
 	l.producers.clear()
+	l.unpin()
 	l.mu.Unlock()
 	if list := l.segs.Load(); list != nil {
 		for _, s := range list.s {
-			s.Release()
+			s.drop()
 		}
 	}
 }

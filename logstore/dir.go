@@ -25,6 +25,8 @@ type Dir struct {
 	committer *committer
 	tails     tailTotal
 	indexes   indexCache
+	space     space
+	files     fileCache
 	producers producerTotal
 
 	mu     sync.Mutex
@@ -38,11 +40,14 @@ type Dir struct {
 	timed   atomic.Bool           // some log is flushed by time
 	offline atomic.Pointer[error] // see goOffline
 
-	// checkMu guards written, the last content of each checkpoint file (what did not change is not written), and
-	// listed, the logs that the files on disk name; see forget.
-	checkMu sync.Mutex
-	written map[string][]byte
-	listed  map[string]map[string]bool
+	// checkMu guards written, the last content of each checkpoint file (what did not change is not written), listed, the
+	// logs that the files on disk name (see forget), and unwritten, the files whose last writing failed.
+	checkMu   sync.Mutex
+	written   map[string][]byte
+	listed    map[string]map[string]bool
+	unwritten map[string]bool
+
+	full atomic.Bool // there was no space for the last checkpoint
 }
 
 // OpenDir opens the log directory at path, creating it if need be, and loads its logs. It blocks for as long as
@@ -52,9 +57,11 @@ type Dir struct {
 // Errors: ErrLocked, ErrNotWritable, ErrForeign, ErrUnsupported, or what the file system said.
 func OpenDir(path string, id Identity, o Options) (*Dir, error) {
 	d := &Dir{path: path, opts: o.withDefaults(), lockFD: -1, logs: map[string]*Log{},
-		written: map[string][]byte{}, listed: map[string]map[string]bool{}}
+		written: map[string][]byte{}, listed: map[string]map[string]bool{}, unwritten: map[string]bool{}}
+	d.files.limit = d.opts.OpenFiles
 	d.tails.limit = d.opts.TailTotalBytes
 	d.producers.limit = d.opts.MaxProducers
+	d.SetProducerExpiration(d.opts.ProducerExpiration)
 	if err := d.open(id); err != nil {
 		for _, l := range d.logs {
 			l.release()
@@ -87,6 +94,7 @@ func (d *Dir) open(id Identity) error {
 		return err
 	}
 	d.flusher, d.committer = startFlusher(d), startCommitter(d)
+	d.startSpace()
 	for _, path := range stale {
 		d.flusher.addRemoval(path)
 	}
@@ -165,3 +173,7 @@ func (d *Dir) removeAll(path string) {
 func special(name string) bool {
 	return strings.HasSuffix(name, futureDirSuffix) || strings.HasSuffix(name, strayDirSuffix)
 }
+
+// DiskSpace is what users other than root may still write to the directory's file system, and its size, in bytes. It
+// may block.
+func (d *Dir) DiskSpace() (free, total int64, err error) { return sys.FreeSpace(d.path) }

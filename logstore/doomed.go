@@ -28,15 +28,16 @@ func (x *doomed) add(path string, due time.Duration) {
 	x.mu.Unlock()
 }
 
-// removeDue removes the files whose time has come. A log that was deleted meanwhile has taken its files along.
+// removeDue removes the files whose time has come, or all of them where space is short. A log that was deleted meanwhile has taken its files along.
 func (d *Dir) removeDue() {
 	now := d.now()
 	var due []string
 	x := &d.doomed
+	short := d.short()
 	x.mu.Lock()
 	kept := x.files[:0]
 	for _, f := range x.files {
-		if f.due <= now {
+		if f.due <= now || short {
 			due = append(due, f.path)
 		} else {
 			kept = append(kept, f)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -157,14 +156,17 @@ func (l *Log) commit(c *committer) error {
 	list := l.segs.Load()
 	if from := x.synced.Load(); from < upTo {
 		for _, s := range list.s[list.find(from):] {
-			if !s.tryRetain() {
+			switch err := s.holdToSync(); {
+			case errors.Is(err, errGone):
 				continue // deleted meanwhile
+			case err != nil:
+				return err
 			}
 			c.syncs.Add(1)
-			err := l.d.opts.fdatasync(s.fd)
+			err := s.fdatasync()
 			s.Release()
 			if err != nil {
-				return &os.PathError{Op: "fdatasync", Path: s.stem + logSuffix, Err: err}
+				return err
 			}
 		}
 		if newest := list.last().base; x.named != newest {
@@ -225,42 +227,6 @@ func (l *Log) raiseRecoveryPoint(upTo int64) {
 func raise(x *atomic.Int64, v int64) {
 	for old := x.Load(); old < v && !x.CompareAndSwap(old, v); old = x.Load() {
 	}
-}
-
-// isSyncError tells errors of fsync and fdatasync, which are final for the whole directory: what else the device has
-// lost is not known.
-func isSyncError(err error) bool {
-	var p *os.PathError
-	return errors.As(err, &p) && (p.Op == "fdatasync" || p.Op == "fsync")
-}
-
-// goOffline ends appends to all logs of the directory. Whoever waits for a sync is told, and will be.
-func (d *Dir) goOffline(cause error) {
-	err := fmt.Errorf("%w: %s: %w", ErrFailed, d.path, cause)
-	if !d.offline.CompareAndSwap(nil, &err) {
-		return
-	}
-	d.opts.Logger.Error("log directory is offline until the next start: a sync failed", "dir", d.path, "err", cause)
-	for _, l := range d.Logs() {
-		l.mu.Lock()
-		first := l.failed == nil
-		if first {
-			l.failed = err
-		}
-		l.mu.Unlock()
-		if f := d.opts.Listener.Failed; first && f != nil {
-			f(l, err)
-		}
-		l.durable.wake(0, err, nil)
-	}
-}
-
-// Err is why the directory takes no appends any more, nil while it does.
-func (d *Dir) Err() error {
-	if p := d.offline.Load(); p != nil {
-		return *p
-	}
-	return nil
 }
 
 // flushDue flushes the logs whose last flush is older than their settings allow.

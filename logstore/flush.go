@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"errors"
 	"sync"
 	"time"
 )
@@ -22,6 +23,10 @@ func (l *Log) flush(active bool) error {
 	switch {
 	case err != nil && l.closed.Load():
 		return nil // deleted under us: there is nothing left to keep (KAFKA-19571)
+	case err != nil && isPassing(err):
+		// An index could not be written. The recovery point stays, and the same is tried again.
+		l.d.flusher.postpone(l, active)
+		return err
 	case err != nil:
 		l.mu.Lock()
 		first, cause := l.failed == nil, err
@@ -30,9 +35,7 @@ func (l *Log) flush(active bool) error {
 		if first {
 			l.reportFailure(err)
 		}
-		if first && isSyncError(cause) {
-			l.d.goOffline(cause)
-		}
+		l.d.suffer(cause)
 		return err
 	}
 	if f := l.d.opts.Listener.Flushed; f != nil && upTo >= 0 {
@@ -43,11 +46,8 @@ func (l *Log) flush(active bool) error {
 
 // flushLocked returns the new recovery point, -1 when there was nothing to do. The caller holds flushMu.
 func (l *Log) flushLocked(active bool) (upTo int64, err error) {
-	l.mu.Lock()
-	failed := l.failed
-	l.mu.Unlock()
-	if failed != nil {
-		return -1, failed
+	if err := l.flushable(); err != nil {
+		return -1, err
 	}
 	if l.closed.Load() { // deleted, and its name may be another log's by now
 		return -1, nil
@@ -55,19 +55,38 @@ func (l *Log) flushLocked(active bool) (upTo int64, err error) {
 	return l.flushFiles(active)
 }
 
+// flushable is why nothing is synced any more, nil while it is. A lossy log's bytes are as good as before.
+func (l *Log) flushable() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed == nil || l.lossy.Load() != nil {
+		return l.d.Err()
+	}
+	return l.failed
+}
+
 func (l *Log) flushFiles(active bool) (upTo int64, err error) {
 	// In this order: the list then holds every segment with offsets below end.
 	end := l.end.Load()
 	list := l.segs.Load().s
 	upTo = -1
-	snapped := l.writeSnapshots()
+	snapped, err := l.writeSnapshots()
+	if err != nil {
+		return -1, err
+	}
 	for i, s := range list {
 		sealed := i+1 < len(list)
 		idle := end == l.recoveryPoint.Load() && s.indexed() && !s.rebuilt
-		if s.flushed || !sealed && (!active || idle) || !s.tryRetain() {
+		if s.flushed || !sealed && (!active || idle) {
 			continue
 		}
-		err := s.sync(l.d.opts.fdatasync)
+		switch err := s.holdToSync(); {
+		case errors.Is(err, errGone):
+			continue
+		case err != nil:
+			return -1, err
+		}
+		err := s.sync()
 		s.Release()
 		if err != nil {
 			return -1, err
@@ -105,9 +124,10 @@ type flusher struct {
 	stop chan struct{}
 	done chan struct{}
 
-	mu     sync.Mutex
-	logs   []*Log
-	remove []string
+	mu        sync.Mutex
+	logs      []*Log
+	postponed map[*Log]bool // to be added again; true: their active segment is to be synced too
+	remove    []string
 }
 
 func startFlusher(d *Dir) *flusher {
@@ -123,6 +143,33 @@ func (f *flusher) add(l *Log) {
 		f.logs = append(f.logs, l)
 		f.mu.Unlock()
 		f.signal()
+	}
+}
+
+// postpone has l flushed again some seconds later.
+func (f *flusher) postpone(l *Log, active bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.postponed == nil {
+		f.postponed = map[*Log]bool{}
+	}
+	f.postponed[l] = f.postponed[l] || active
+}
+
+// resume adds what was postponed.
+func (f *flusher) resume() {
+	f.mu.Lock()
+	again := f.postponed
+	f.postponed = nil
+	f.mu.Unlock()
+	for l, active := range again {
+		if active {
+			l.durable.whole.Store(true)
+		}
+		f.add(l)
+		if l.durable.hold.Load() != unheld {
+			f.d.committer.add(l)
+		}
 	}
 }
 
@@ -158,6 +205,7 @@ func (f *flusher) run() {
 		case <-f.wake:
 			f.drain()
 		case <-housekeeping.C:
+			f.resume()
 			f.d.sweepTails()
 			f.d.removeDue()
 			f.d.writeCheckpoint(highWatermarkFile)

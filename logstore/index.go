@@ -105,7 +105,9 @@ func (x *sparseIndex) spill() error {
 		err = sys.Truncate(fd, 0)
 	}
 	if err == nil {
-		err = sys.PwriteFull(fd, entries, at)
+		if err = sys.PwriteFull(fd, entries, at); err != nil {
+			_ = sys.Truncate(fd, at) // no part of an entry stays; if this fails too, the next spill writes over it
+		}
 	}
 	if err != nil {
 		return &os.PathError{Op: "write", Path: x.path, Err: err}
@@ -131,11 +133,11 @@ func (x *sparseIndex) written() bool {
 // sync blocks until the stored entries are on the device.
 func (x *sparseIndex) sync() error {
 	fd, err := sys.OpenFile(x.path, os.O_WRONLY, 0)
-	if err == nil {
-		err = sys.Fdatasync(fd)
-		sys.CloseFile(fd)
-	}
 	if err != nil {
+		return &os.PathError{Op: "open", Path: x.path, Err: err}
+	}
+	defer sys.CloseFile(fd)
+	if err := sys.Fdatasync(fd); err != nil {
 		return &os.PathError{Op: "fdatasync", Path: x.path, Err: err}
 	}
 	return nil

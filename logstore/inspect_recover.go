@@ -56,6 +56,7 @@ func RecoverDir(path string, o RecoverOptions, done func(RecoveredLog)) error {
 	}
 	opts.Listener.Recovered = func(_ *Log, found Recovery) { r.found = found }
 	r.d.opts = opts.withDefaults()
+	r.d.files.limit = r.d.opts.OpenFiles
 	r.d.tails.limit = r.d.opts.TailTotalBytes
 	if _, err := os.Stat(path); err != nil {
 		return err
@@ -227,6 +228,9 @@ func (r *recovering) log(name, from string) (out RecoveredLog) {
 	out.Start, out.End, out.Err = l.StartOffset(), l.EndOffset(), l.Err()
 	if out.Err == nil && !r.o.DryRun {
 		if out.Err = l.stop(); out.Err == nil {
+			out.Err = removeMark(l.dir) // what it told of is gone, or was restored
+		}
+		if out.Err == nil {
 			r.settled(l)
 		}
 	}

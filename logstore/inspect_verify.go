@@ -117,6 +117,12 @@ func (v *verifier) run() error {
 	if err != nil {
 		return err
 	}
+	if mark, err := readMark(v.dir); err != nil {
+		return err
+	} else if mark != nil {
+		v.add(Finding{Kind: KindLossy, File: lossyFile, Pos: -1, Offset: mark.At,
+			What: "marked lossy, it takes no appends: " + mark.String()})
+	}
 	for _, f := range files.odd {
 		if !v.inUse {
 			v.add(f)

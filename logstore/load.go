@@ -51,6 +51,8 @@ func (d *Dir) readOffsets(name string) map[string]int64 {
 }
 
 func (d *Dir) loadAll(todo []*loading) error {
+	d.opts.Progress.found(todo)
+	defer d.reportLoading()()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var firstErr error
@@ -67,6 +69,7 @@ func (d *Dir) loadAll(todo []*loading) error {
 				next++
 				mu.Unlock()
 				there, err := x.load()
+				d.opts.Progress.loaded(x)
 				mu.Lock()
 				if err != nil && firstErr == nil {
 					firstErr = fmt.Errorf("loading %s: %w", x.l.dir, err)
@@ -95,6 +98,9 @@ type loading struct {
 	logStart      int64
 	full          bool // check from the first segment on
 
+	unread       int64   // bytes that Progress still expects
+	mark, damage *Damage // that the log's mark names, and that recovery found below the recovery point
+
 	segs        []*segment
 	snapshots   []int64        // offsets of the snapshot files
 	txnFiles    map[int64]bool // bases of the segments that have a .txnindex
@@ -122,15 +128,19 @@ func (x *loading) load() (there bool, err error) {
 	defer func() {
 		if err != nil {
 			for _, s := range x.segs {
-				s.Release()
+				s.drop()
 			}
 		}
 	}()
+	if x.mark, err = readMark(l.dir); err != nil {
+		return false, err
+	}
+	x.clean = x.clean && x.mark == nil // so that it looks the same after any stop
 	if err := x.readEpochs(); err != nil {
 		return false, err
 	}
 	for _, base := range bases {
-		s, err := openSegment(&l.d.indexes, l.dir, base, l.d.opts.rehearse)
+		s, err := openSegment(l, base)
 		if err != nil {
 			return false, err
 		}
@@ -176,6 +186,26 @@ func (x *loading) publish(end int64, failed error) {
 	l.epochs.set(upTo(x.epochs, end))
 	l.publish(x.segs, max(x.logStart, x.segs[0].base), end)
 	l.failed = failed
+	x.lossy()
+}
+
+// lossy has what recovery found and what the log's mark says count. Offline, for `sluice log recover`, the mark is
+// what is to be got rid of.
+func (x *loading) lossy() {
+	l := x.l
+	if x.full {
+		return
+	}
+	if x.mark != nil {
+		l.marked.Store(true)
+		l.setDamage(x.mark)
+	}
+	if x.damage != nil && l.setDamage(x.damage) {
+		l.writeMark(l.lossy.Load())
+	}
+	if damage := l.lossy.Load(); damage != nil {
+		l.reportDamage(damage)
+	}
 }
 
 func (x *loading) readEpochs() error {
@@ -240,13 +270,14 @@ func (x *loading) restart(base int64) error {
 		if err := s.unlink(); err != nil {
 			return err
 		}
-		s.Release()
+		s.drop()
 	}
 	x.segs = nil
-	s, err := createSegment(&x.l.d.indexes, x.l.dir, base)
+	s, err := createSegment(x.l, base)
 	if err != nil {
 		return err
 	}
+	s.Release()
 	x.segs = []*segment{s}
 	return syncDir(x.l.dir)
 }

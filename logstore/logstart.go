@@ -54,7 +54,11 @@ func (d *Dir) Trim() error {
 		starts[i] = l.StartOffset()
 	}
 	d.step("starts moved")
-	if err := d.writeCheckpoint(logStartFile); err != nil {
+	err := d.writeCheckpoint(logStartFile)
+	if isNoSpace(err) {
+		err = d.makeRoom(logs, starts)
+	}
+	if err != nil {
 		return err
 	}
 	d.step("checkpoint written")
@@ -62,7 +66,33 @@ func (d *Dir) Trim() error {
 	for i, l := range logs {
 		errs = append(errs, l.dropBelow(starts[i]))
 	}
-	return errors.Join(errs...)
+	return d.suffer(errors.Join(errs...))
+}
+
+// makeRoom is for a disk too full even for the checkpoint. Segments below the starts go without it until it fits, one at
+// a time, the oldest first, each for good before the next: whatever a crash leaves has no hole, and begins at or below
+// the start.
+func (d *Dir) makeRoom(logs []*Log, starts []int64) error {
+	d.removeDue() // all that waits
+	if err := d.writeCheckpoint(logStartFile); !isNoSpace(err) {
+		return err
+	}
+	for i, l := range logs {
+		for l.segs.Load().endsBelow(starts[i]) > 0 {
+			oldest := l.segs.Load().s[1].base
+			err := l.dropBelow(oldest)
+			if err == nil {
+				err = d.suffer(syncDir(l.dir))
+			}
+			if err == nil {
+				err = d.writeCheckpoint(logStartFile)
+			}
+			if !isNoSpace(err) {
+				return err
+			}
+		}
+	}
+	return fmt.Errorf("%w: %s: not even for %s", ErrNoSpace, d.path, logStartFile)
 }
 
 // awaitTrim waits for a Trim that is under way.
@@ -96,7 +126,7 @@ func (l *Log) dropBelow(start int64) error {
 			l.d.opts.Logger.Error("removing a segment failed, the next start does it", "log", l.name, "base", s.base, "err", err)
 			errs = append(errs, err)
 		}
-		s.Release()
+		s.drop()
 	}
 	return errors.Join(errs...)
 }
@@ -118,6 +148,9 @@ var retiredSuffixes = append(segmentSuffixes[:], snapshotSuffix)
 // be removed after delay. Who has a hold on the segment reads on. The .log goes first: without it the others are
 // nothing.
 func (d *Dir) retire(s *segment, delay time.Duration) error {
+	if d.short() {
+		delay = 0
+	}
 	for _, suffix := range retiredSuffixes {
 		path := s.stem + suffix
 		err := error(nil)
@@ -142,7 +175,7 @@ func (x *loading) dropBelowStart() error {
 		if err := s.unlink(); err != nil {
 			return err
 		}
-		s.Release()
+		s.drop()
 	}
 	x.segs = x.segs[n:]
 	return nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log/slog"
 	"math"
+	"runtime"
 	"strings"
 	"time"
 
@@ -45,8 +46,20 @@ type Options struct {
 	// MaxProducers bounds how many producers all logs of the Dir remember: 1,000,000, about 210 MB.
 	MaxProducers int64
 
-	// RecoveryThreads is num.recovery.threads.per.data.dir: 2.
+	// FreeBytes is the floor of free space below which appends are refused (ErrNoSpace); 0: none; negative: 256 MiB, but no
+	// more than a twentieth of the file system.
+	FreeBytes int64
+
+	// Progress is told how far OpenDir has come; nil: nobody asks.
+	Progress *Progress
+
+	// RecoveryThreads is how many logs are opened at once (num.recovery.threads.per.data.dir): 2, or the number of
+	// processors, up to 16. Each has a buffer of 256 KiB after an unclean stop.
 	RecoveryThreads int
+
+	// OpenFiles bounds how many .log files are kept open, besides those that are being read, synced or have bytes that
+	// are not synced: three quarters of the descriptors that the process may have.
+	OpenFiles int
 
 	// Sync replaces fdatasync of a segment's file, for tests of devices that fail, or that are slow.
 	Sync func(fd int) error
@@ -61,6 +74,8 @@ type Options struct {
 	now func() time.Time
 	// step is called between the steps of operations that a crash may interrupt.
 	step func(at string)
+	// freeSpace replaces the look at the file system.
+	freeSpace func(path string) (free, total int64, err error)
 	// clock replaces the two clocks.
 	clock func() (wall time.Time, mono time.Duration)
 	// rehearse opens .log files for reading only, and recovery shortens none (see rehearsal).
@@ -103,10 +118,21 @@ type Listener struct {
 	Recovered func(l *Log, r Recovery)
 	// Failed: the log takes no appends from now on.
 	Failed func(l *Log, err error)
+	// Offline: the directory is out of service until the next start, and all its logs with it.
+	Offline func(d *Dir, err error)
 }
 
 // SlowWriteAfter is from when on a write is reported to Listener.SlowWrite.
 const SlowWriteAfter = time.Millisecond
+
+// defaultOpenFiles leaves a quarter for sockets and short-lived files.
+func defaultOpenFiles() int {
+	n, err := sys.MaxFiles()
+	if err != nil {
+		n = 1024
+	}
+	return n / 4 * 3
+}
 
 func (o Options) withDefaults() Options {
 	def := func(p *int64, v int64) {
@@ -127,7 +153,10 @@ func (o Options) withDefaults() Options {
 	defInt(&o.IndexMaxBytes, 10<<20)
 	defInt(&o.TailBytes, 256<<10)
 	def(&o.TailTotalBytes, 32<<20)
-	defInt(&o.RecoveryThreads, 2)
+	defInt(&o.RecoveryThreads, min(max(2, runtime.GOMAXPROCS(0)), 16))
+	if o.OpenFiles == 0 {
+		o.OpenFiles = defaultOpenFiles()
+	}
 	def(&o.MaxProducers, 1_000_000)
 	o.ProducerExpiration = cmp.Or(o.ProducerExpiration, 24*time.Hour)
 	o.ProducerExpirationCheck = cmp.Or(o.ProducerExpirationCheck, 10*time.Minute)
@@ -155,6 +184,12 @@ func (o Options) withDefaults() Options {
 			now := time.Now()
 			return now, now.Sub(began)
 		}
+	}
+	if o.Progress == nil {
+		o.Progress = new(Progress)
+	}
+	if o.freeSpace == nil {
+		o.freeSpace = freeSpace
 	}
 	if o.pwrite == nil {
 		o.pwrite = sys.Pwrite

@@ -115,8 +115,9 @@ type producers struct {
 
 // producerTotal counts the producers of all logs of a Dir.
 type producerTotal struct {
-	n     atomic.Int64
-	limit int64
+	n          atomic.Int64
+	limit      int64
+	expiration atomic.Int64 // Options.ProducerExpiration
 }
 
 // idempotent tells whether b comes from a producer that numbers its batches.
@@ -280,7 +281,7 @@ const expireChunk = 1024
 
 // expireProducers forgets those that have been silent for long enough.
 func (l *Log) expireProducers(now time.Time) {
-	after := l.d.opts.ProducerExpiration
+	after := time.Duration(l.d.producers.expiration.Load())
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := 0
@@ -311,6 +312,9 @@ func (d *Dir) expireProducers() {
 		l.expireProducers(now)
 	}
 }
+
+// SetProducerExpiration changes Options.ProducerExpiration.
+func (d *Dir) SetProducerExpiration(after time.Duration) { d.producers.expiration.Store(int64(after)) }
 
 // Producers is how many producers the directory's logs remember, together.
 func (d *Dir) Producers() int64 { return d.producers.n.Load() }

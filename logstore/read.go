@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -14,7 +15,7 @@ import (
 //
 // Nothing at or above upper is returned, nor above the log end. from equal to the end, or to upper, gives no spans
 // and no error. ErrOffsetOutOfRange: from is below the start or above the end of the log. ErrCorrupt: a batch
-// header on the way is damaged.
+// header on the way is damaged. ErrLossy: from is among the records that are known to be lost.
 //
 // Read takes no lock that an appender holds over a system call, and allocates nothing but what dst needs to grow.
 // It may block on the disk where headers or an index have to be read.
@@ -30,6 +31,11 @@ func (l *Log) ReadNext(dst []span.Span, from, upper, max int64, minOne bool) (_ 
 		return dst, 0, from, fmt.Errorf("%w: %s", ErrClosed, l.name)
 	}
 	end := l.end.Load()
+	if x := l.lossy.Load(); x != nil {
+		if upper, err = x.readable(l, from, upper); err != nil {
+			return dst, 0, from, err
+		}
+	}
 	if from < l.start.Load() || from > end {
 		return dst, 0, from, fmt.Errorf("%w: %d, log has %d to %d", ErrOffsetOutOfRange, from, l.start.Load(), end)
 	}
@@ -77,8 +83,8 @@ func (r *reader) files(dst []span.Span) ([]span.Span, error) {
 		if seg.base >= r.upper {
 			break
 		}
-		if !seg.tryRetain() {
-			return dst, r.l.gone(r.from)
+		if err := r.l.holdToRead(seg, r.from); err != nil {
+			return dst, err
 		}
 		var next *segment
 		if i+1 < len(list.s) {
@@ -88,7 +94,7 @@ func (r *reader) files(dst []span.Span) ([]span.Span, error) {
 		if err != nil || end == pos {
 			seg.Release()
 		} else {
-			dst = append(dst, span.File(seg.fd, pos, end-pos, seg))
+			dst = append(dst, span.File(seg.file(), pos, end-pos, seg))
 			r.n += end - pos
 		}
 		if err != nil || !more {
@@ -193,6 +199,15 @@ func (r *reader) fit(seg *segment, pos, bound, limit int64) (end, next int64, fi
 		from = e.val
 	}
 	return r.sc.wholeBelow(seg, from, bound, limit)
+}
+
+// holdToRead is hold for who looks for offset off.
+func (l *Log) holdToRead(s *segment, off int64) error {
+	err := s.hold()
+	if errors.Is(err, errGone) {
+		return l.gone(off)
+	}
+	return err
 }
 
 // gone is the error for a segment that was removed while it was looked for.

@@ -113,9 +113,16 @@ func (x *loading) trust(i int, w *walk) (ok bool, err error) {
 		w.next = -1
 		return s.maxTimeOff < x.segs[i+1].base, nil
 	}
+	w.next = s.base
+	if size == 0 {
+		return true, nil
+	}
+	if err := s.hold(); err != nil {
+		return false, err
+	}
+	defer s.Release()
 	sc := getScratch()
 	defer putScratch(sc)
-	w.next = s.base
 	if offset.val > 0 {
 		w.next = s.base + offset.key // that batch is read again below
 	}
@@ -133,13 +140,11 @@ func (x *loading) trust(i int, w *walk) (ok bool, err error) {
 		w.next = h.last + 1
 		pos += h.size
 	}
-	if size > 0 {
-		h, err := sc.headAt(s, 0, size)
-		if err != nil {
-			return false, err
-		}
-		s.firstTime = h.maxTime
+	h, err := sc.headAt(s, 0, size)
+	if err != nil {
+		return false, err
 	}
+	s.firstTime = h.maxTime
 	return s.maxTimeOff < max(w.next, s.base+1), nil
 }
 
@@ -167,9 +172,13 @@ func (w *walk) segment(s *segment) error {
 		w.r.From = s.base
 		w.buf = bufio.NewReaderSize(nil, recoveryBuffer)
 	}
+	if err := s.hold(); err != nil {
+		return err
+	}
+	defer s.Release()
 	size := s.size.Load()
 	s.reset()
-	w.buf.Reset(&fileReader{fd: s.fd})
+	w.buf.Reset(&fileReader{fd: s.file()})
 	w.r.Segments++
 	for pos := int64(0); pos < size; {
 		b, err := w.buf.Peek(int(min(batch.HeaderSize, size-pos)))
@@ -211,7 +220,7 @@ func (w *walk) header(s *segment, b []byte, pos, size int64) (h head, why string
 	}
 	if m := b[batch.OffsetMagic]; m != batch.Magic {
 		if pos == 0 && m < batch.Magic {
-			old, err := oldFormat(s.fd, b, size)
+			old, err := oldFormat(s.file(), b, size)
 			if err != nil {
 				return h, "", fmt.Errorf("read %s%s: %w", s.stem, logSuffix, err)
 			}
@@ -295,6 +304,7 @@ func (w *walk) accept(s *segment, h head, epoch int32) error {
 	w.next = h.last + 1
 	w.r.Batches++
 	w.r.Bytes += h.size
+	w.x.l.d.opts.Progress.read(w.x, h.size)
 	return nil
 }
 
@@ -320,45 +330,55 @@ func (x *loading) cut(torn *segment, keep int, w *walk) (failed, err error) {
 	drop := x.segs[keep:]
 	w.r.CutAt = at
 	for j := len(drop) - 1; j >= 0; j-- {
-		size, err := sys.FileSize(drop[j].fd)
+		st, err := sys.Stat(drop[j].stem + logSuffix)
 		if err != nil {
 			return nil, err
 		}
-		w.r.CutBytes += size
+		w.r.CutBytes += st.Size
 		w.r.CutSegments++
 		if err := drop[j].unlink(); err != nil {
 			return nil, err
 		}
-		drop[j].Release()
+		drop[j].drop()
 		x.segs = x.segs[:keep+j]
 	}
 	if torn != nil {
-		size, err := sys.FileSize(torn.fd)
-		if err != nil {
-			return nil, err
-		}
-		w.r.CutBytes += size - torn.size.Load()
-		if x.l.d.opts.rehearse {
-			return nil, nil
-		}
-		if err := sys.Truncate(torn.fd, torn.size.Load()); err != nil {
-			return nil, &os.PathError{Op: "truncate", Path: torn.stem + logSuffix, Err: err}
-		}
-		if err := torn.sync(x.l.d.opts.fdatasync); err != nil {
+		if err := x.shorten(torn, w); err != nil || x.l.d.opts.rehearse {
 			return nil, err
 		}
 	}
 	return nil, syncDir(x.l.dir)
 }
 
+// shorten cuts what is behind the last whole batch off s.
+func (x *loading) shorten(s *segment, w *walk) error {
+	if err := s.hold(); err != nil {
+		return err
+	}
+	defer s.Release()
+	size, err := sys.FileSize(s.file())
+	if err != nil {
+		return err
+	}
+	w.r.CutBytes += size - s.size.Load()
+	if x.l.d.opts.rehearse {
+		return nil
+	}
+	if err := sys.Truncate(s.file(), s.size.Load()); err != nil {
+		return &os.PathError{Op: "truncate", Path: s.stem + logSuffix, Err: err}
+	}
+	return s.sync()
+}
+
 // quarantine keeps the first n segments and leaves the files of the others alone.
 func (x *loading) quarantine(n int, at int64, w *walk) (failed, err error) {
 	for _, s := range x.segs[n:] {
-		s.Release()
+		s.drop()
 	}
 	x.segs = x.segs[:n]
-	failed = fmt.Errorf("%w: %s: %w below the recovery point %d, log ends at %d for now: %s",
-		ErrFailed, x.l.name, ErrCorrupt, x.recoveryPoint, at, w.r.Why)
+	failed = fmt.Errorf("%w: %s: %w (%w) below the recovery point %d, log ends at %d for now: %s",
+		ErrFailed, x.l.name, ErrLossy, ErrCorrupt, x.recoveryPoint, at, w.r.Why)
+	x.damage = &Damage{At: at, UpTo: toTheEnd, Why: w.r.Why}
 	w.next = at
 	return failed, nil
 }

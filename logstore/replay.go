@@ -88,29 +88,44 @@ func (x *loading) numbered(list []*segment, pos, end int64, f func(b batch.Batch
 	sc := getScratch()
 	defer putScratch(sc)
 	for _, s := range list {
-		for size := s.size.Load(); pos < size; {
-			h, err := sc.headAt(s, pos, size)
-			if errors.Is(err, ErrCorrupt) {
-				x.l.d.opts.Logger.Error("producers of the rest of a segment are not known", "log", x.l.name, "err", err)
-				break
-			}
-			if err != nil {
+		if pos < s.size.Load() {
+			if err := s.hold(); err != nil {
 				return err
 			}
-			if h.base >= end {
-				return nil
+			more, err := x.numberedIn(s, sc, pos, end, f)
+			s.Release()
+			if !more || err != nil {
+				return err
 			}
-			b := batch.Batch(sc.buf[pos-sc.at:][:batch.HeaderSize])
-			if idempotent(b) {
-				if err := f(b, s, h); err != nil {
-					return err
-				}
-			}
-			pos += h.size
 		}
 		pos = 0
 	}
 	return nil
+}
+
+// numberedIn is numbered for one segment; more tells whether batches below end may follow it.
+func (x *loading) numberedIn(s *segment, sc *scratch, pos, end int64, f func(b batch.Batch, s *segment, h head) error) (more bool, err error) {
+	for size := s.size.Load(); pos < size; {
+		h, err := sc.headAt(s, pos, size)
+		if errors.Is(err, ErrCorrupt) {
+			x.l.d.opts.Logger.Error("producers of the rest of a segment are not known", "log", x.l.name, "err", err)
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if h.base >= end {
+			return false, nil
+		}
+		b := batch.Batch(sc.buf[pos-sc.at:][:batch.HeaderSize])
+		if idempotent(b) {
+			if err := f(b, s, h); err != nil {
+				return false, err
+			}
+		}
+		pos += h.size
+	}
+	return true, nil
 }
 
 // marker is the end of a transaction, as its control record tells it.
@@ -128,7 +143,7 @@ func readMarker(s *segment, h head) (m marker, err error) {
 		return m, nil
 	}
 	b := batch.Batch(make([]byte, h.size))
-	if err := sys.PreadFull(s.fd, b, h.pos); err != nil {
+	if err := sys.PreadFull(s.file(), b, h.pos); err != nil {
 		return m, &os.PathError{Op: "read", Path: s.stem + logSuffix, Err: err}
 	}
 	return parseMarker(b), nil

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/sluice-mq/sluice/internal/sys"
 	"github.com/sluice-mq/sluice/wire/batch"
@@ -135,10 +136,10 @@ func (t *producers) decode(b []byte) error {
 }
 
 // writeSnapshots writes what is pending; the caller holds flushMu and syncs the directory. A failure costs
-// no more than time at the next start, so it is only logged.
-func (l *Log) writeSnapshots() (wrote bool) {
+// no more than time at the next start, so it is only logged, unless it says that the device is broken.
+func (l *Log) writeSnapshots() (wrote bool, err error) {
 	if l.closed.Load() {
-		return false
+		return false, nil
 	}
 	l.mu.Lock()
 	pending := l.producers.pending
@@ -149,11 +150,14 @@ func (l *Log) writeSnapshots() (wrote bool) {
 		if err := writeSnapshot(path, s.bytes); err != nil {
 			l.d.opts.Logger.Warn("writing a snapshot of producers failed", "log", l.name, "err", err)
 			sys.Remove(path)
+			if isDeviceError(err) {
+				return wrote, err
+			}
 			continue
 		}
 		wrote = true
 	}
-	return wrote
+	return wrote, nil
 }
 
 // writeSnapshot syncs the file unless it names no producer: that one only saves reading, and most logs may be so.
@@ -212,7 +216,7 @@ func (x *loading) loadProducers(end int64, keepAll bool) error {
 			return err
 		}
 	}
-	now, after := x.l.d.opts.now(), x.l.d.opts.ProducerExpiration
+	now, after := x.l.d.opts.now(), time.Duration(x.l.d.producers.expiration.Load())
 	for p := t.oldest; p != nil; {
 		next := p.newer
 		if p.expired(now, after) {

@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -46,12 +47,14 @@ func (l *Log) findTime(ts, from int64, list []*segment) (offset, timestamp int64
 		if newest, _ := s.maxTimestamp(); newest < ts {
 			continue
 		}
-		if !s.tryRetain() {
-			if l.closed.Load() {
-				return 0, 0, false, l.gone(s.base)
-			}
+		switch err := s.hold(); {
+		case errors.Is(err, errGone) && l.closed.Load():
+			return 0, 0, false, l.gone(s.base)
+		case errors.Is(err, errGone):
 			from = max(from, l.start.Load()) // deleted since the list was loaded
 			continue
+		case err != nil:
+			return 0, 0, false, err
 		}
 		offset, timestamp, found, err = l.findTimeIn(s, ts, from, end)
 		s.Release()
@@ -99,7 +102,7 @@ var walkers = sync.Pool{New: func() any { return new(batch.Walker) }}
 
 func findTimeInBatch(s *segment, h head, ts, from int64) (offset, timestamp int64, found bool, err error) {
 	b := batch.Batch(make([]byte, h.size))
-	if err := sys.PreadFull(s.fd, b, h.pos); err != nil {
+	if err := sys.PreadFull(s.file(), b, h.pos); err != nil {
 		return 0, 0, false, &os.PathError{Op: "read", Path: s.stem + logSuffix, Err: err}
 	}
 	w := walkers.Get().(*batch.Walker)

@@ -9,6 +9,15 @@ import (
 // OpenFile opens path and returns its descriptor, which the caller closes with CloseFile. flags are unix.O_…;
 // O_CLOEXEC is added. The descriptor never enters Go's poller: regular files are always ready.
 func OpenFile(path string, flags int, perm uint32) (int, error) {
+	if tracing {
+		return traced(Change{Kind: ChangeOpen, Path: path, Flags: flags}, func(*Change) (int, error) {
+			return open(path, flags, perm)
+		})
+	}
+	return open(path, flags, perm)
+}
+
+func open(path string, flags int, perm uint32) (int, error) {
 	for {
 		fd, err := unix.Open(path, flags|unix.O_CLOEXEC, perm)
 		if err != unix.EINTR {
@@ -19,6 +28,14 @@ func OpenFile(path string, flags int, perm uint32) (int, error) {
 
 // CloseFile closes fd. It is not repeated after EINTR: Linux has freed the descriptor by then.
 func CloseFile(fd int) error {
+	if tracing {
+		_, err := traced(Change{Kind: ChangeClose, FD: fd}, func(*Change) (int, error) { return 0, closeFile(fd) })
+		return err
+	}
+	return closeFile(fd)
+}
+
+func closeFile(fd int) error {
 	if err := unix.Close(fd); err != nil && err != unix.EINTR {
 		return err
 	}
@@ -27,6 +44,15 @@ func CloseFile(fd int) error {
 
 // Pwrite writes b at off in one system call. n < len(b) with a nil error is a short write.
 func Pwrite(fd int, b []byte, off int64) (n int, err error) {
+	if tracing {
+		return traced(Change{Kind: ChangeWrite, FD: fd, Data: b, Off: off}, func(c *Change) (int, error) {
+			return pwrite(fd, c.Data, off)
+		})
+	}
+	return pwrite(fd, b, off)
+}
+
+func pwrite(fd int, b []byte, off int64) (n int, err error) {
 	for {
 		n, err = unix.Pwrite(fd, b, off)
 		if err != unix.EINTR {
@@ -89,9 +115,45 @@ func FileSize(fd int) (int64, error) {
 
 // Truncate sets the size of the open file.
 func Truncate(fd int, size int64) error {
+	if tracing {
+		_, err := traced(Change{Kind: ChangeTruncate, FD: fd, Size: size}, func(*Change) (int, error) {
+			return 0, truncate(fd, size)
+		})
+		return err
+	}
+	return truncate(fd, size)
+}
+
+func truncate(fd int, size int64) error {
 	for {
 		if err := unix.Ftruncate(fd, size); err != unix.EINTR {
 			return err
+		}
+	}
+}
+
+// FileStat is what Stat tells of a file.
+type FileStat struct {
+	Size  int64 // bytes
+	Inode uint64
+}
+
+// Stat is for a path, whose symbolic links are followed.
+func Stat(path string) (FileStat, error) {
+	var st unix.Stat_t
+	for {
+		if err := unix.Stat(path, &st); err != unix.EINTR {
+			return FileStat{st.Size, st.Ino}, err
+		}
+	}
+}
+
+// StatFile is Stat for an open file.
+func StatFile(fd int) (FileStat, error) {
+	var st unix.Stat_t
+	for {
+		if err := unix.Fstat(fd, &st); err != unix.EINTR {
+			return FileStat{st.Size, st.Ino}, err
 		}
 	}
 }

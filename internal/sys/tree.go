@@ -10,10 +10,24 @@ import (
 // fsync.go). Errors are those of package os, with operation and path.
 
 // Rename gives old's file the name new, in place of what had it. It is on the device after SyncDir of both parents.
-func Rename(old, new string) error { return os.Rename(old, new) }
+func Rename(old, new string) error {
+	if tracing {
+		_, err := traced(Change{Kind: ChangeRename, Path: old, To: new}, func(*Change) (int, error) {
+			return 0, os.Rename(old, new)
+		})
+		return err
+	}
+	return os.Rename(old, new)
+}
 
 // Remove removes a file or an empty directory.
-func Remove(path string) error { return os.Remove(path) }
+func Remove(path string) error {
+	if tracing {
+		_, err := traced(Change{Kind: ChangeRemove, Path: path}, func(*Change) (int, error) { return 0, os.Remove(path) })
+		return err
+	}
+	return os.Remove(path)
+}
 
 // RemoveAll removes path and what is below it. It is no error if there is nothing.
 func RemoveAll(path string) error {
@@ -47,4 +61,10 @@ func ignoreMissing(err error) error {
 }
 
 // Mkdir makes a directory.
-func Mkdir(path string, perm fs.FileMode) error { return os.Mkdir(path, perm) }
+func Mkdir(path string, perm fs.FileMode) error {
+	if tracing {
+		_, err := traced(Change{Kind: ChangeMkdir, Path: path}, func(*Change) (int, error) { return 0, os.Mkdir(path, perm) })
+		return err
+	}
+	return os.Mkdir(path, perm)
+}
