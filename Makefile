@@ -58,6 +58,7 @@ clients: build ## real clients and tools, the comparison with Kafka, kafka-dump-
 	cd test/clients && $(GO) vet ./...
 	$(GO) test -count=1 -tags peers,invariants -timeout 10m ./test/differential
 	$(GO) test -count=1 -tags peers,invariants -timeout 10m -run KafkaReads ./test/restart
+	$(GO) test -count=1 -tags peers,invariants -timeout 20m ./test/adopt
 	SLUICE_BIN=$(CURDIR)/bin/sluice test/clients/run.sh
 
 bench-kafka: build ## benchmark against Kafka 4.3 on this machine

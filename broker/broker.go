@@ -87,7 +87,14 @@ func start(cfg *config.Broker, values *config.Values, log *slog.Logger, adjustLo
 		sessions: newFetchSessions(cfg.FetchSessions),
 	}
 	b.register(registered())
-	if err := b.openDirs(cfg); err != nil {
+	adopted, err := planAdoption(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.openDirs(cfg, adopted); err != nil {
+		return nil, errors.Join(err, b.closeDirs())
+	}
+	if err := adopted.register(b.dirs, log); err != nil {
 		return nil, errors.Join(err, b.closeDirs())
 	}
 	catalog, err := openDirCatalog(cfg, values, b.dirs, log)

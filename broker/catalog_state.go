@@ -31,6 +31,8 @@ type catalogState struct {
 	// Known are the topics that are there, whether or not the directories with their partitions are today. Kept only
 	// with several directories: without its only one there is no broker.
 	Known map[string]knownTopic `json:"known,omitempty"`
+	// Adopted are the directories that Kafka has had, by logstore.Origin.ID, with their Trace when they were adopted.
+	Adopted map[string]string `json:"adopted,omitempty"`
 }
 
 type knownTopic struct {
@@ -80,8 +82,8 @@ type stateCopy struct {
 	err  error
 }
 
-func readStateCopy(d *logstore.Dir) (c stateCopy, found bool) {
-	c.path = filepath.Join(d.Path(), catalogStateFile)
+func readStateCopy(dir string) (c stateCopy, found bool) {
+	c.path = filepath.Join(dir, catalogStateFile)
 	if c.text, c.err = os.ReadFile(c.path); errors.Is(c.err, fs.ErrNotExist) {
 		return c, false
 	}
@@ -95,12 +97,16 @@ func readStateCopy(d *logstore.Dir) (c stateCopy, found bool) {
 	return c, true
 }
 
+func (c *stateCopy) unreadable() error {
+	return fmt.Errorf("%s is damaged or of a newer release (%v): restore it, or move it away to lose the settings of topics", c.path, c.err)
+}
+
 // loadCatalogState finds the newest copy in dirs, whatever their order is today. stale: some directory's is older, or
 // cannot be read.
 func loadCatalogState(dirs []*logstore.Dir, log *slog.Logger) (s *catalogState, stale bool, err error) {
 	var best, bad *stateCopy
 	for _, d := range dirs {
-		c, found := readStateCopy(d)
+		c, found := readStateCopy(d.Path())
 		switch {
 		case !found:
 			stale = true
@@ -120,8 +126,7 @@ func loadCatalogState(dirs []*logstore.Dir, log *slog.Logger) (s *catalogState, 
 	}
 	switch {
 	case best == nil && bad != nil:
-		return nil, false, fmt.Errorf("%s is damaged or of a newer release (%v): restore it, or move it away to lose the settings of topics",
-			bad.path, bad.err)
+		return nil, false, bad.unreadable()
 	case bad != nil:
 		log.Warn("a copy of the catalogue cannot be read, another one counts", "path", bad.path, "err", bad.err, "instead", best.path)
 	case best == nil:
@@ -149,6 +154,7 @@ func (s *catalogState) force(change func(*catalogState)) { *s = *s.changed(chang
 func (s *catalogState) changed(change func(*catalogState)) *catalogState {
 	next := *s
 	next.Topics, next.Brokers, next.Known, next.Unfinished = maps.Clone(s.Topics), maps.Clone(s.Brokers), maps.Clone(s.Known), slices.Clone(s.Unfinished)
+	next.Adopted = maps.Clone(s.Adopted)
 	change(&next)
 	return &next
 }
@@ -160,6 +166,13 @@ func (s *catalogState) set(name string, settings map[string]string) {
 	} else {
 		s.Topics[name] = settings
 	}
+}
+
+func (s *catalogState) adopt(id, trace string) {
+	if s.Adopted == nil {
+		s.Adopted = map[string]string{}
+	}
+	s.Adopted[id] = trace
 }
 
 // allBrokers names, in Brokers, what is set for all of them.

@@ -23,9 +23,13 @@ type brokenDir struct {
 // openDirs opens every log directory. All must be of one cluster: the first that was used before names it, new ones
 // join it. As in Kafka one that cannot be used is left out and the others serve (LogManager.createAndValidateLogDirs),
 // unless that is not the disk's fault but a mistake of whoever starts the broker: see refusesStart.
-func (b *Broker) openDirs(cfg *config.Broker) error {
+func (b *Broker) openDirs(cfg *config.Broker, adopted *adoption) error {
 	id := logstore.Identity{NodeID: cfg.NodeID}
 	opts := b.logOptions(cfg)
+	adopted.adjust(&opts)
+	if b.adjustLogs != nil {
+		b.adjustLogs(&opts)
+	}
 	open := make(map[string]*logstore.Dir)
 	for _, path := range usedFirst(cfg.LogDirs) {
 		if id.ClusterID == "" && isNew(path) && slices.ContainsFunc(b.broken, func(x brokenDir) bool { return !isNew(x.path) }) {
@@ -73,9 +77,6 @@ func (b *Broker) logOptions(cfg *config.Broker) logstore.Options {
 		OpenFiles: max(logstore.DefaultOpenFiles()/len(cfg.LogDirs), 1),
 	}
 	opts.Listener.SlowWrite = func(*logstore.Log, int, time.Duration) { b.slowWrites.Add(1) }
-	if b.adjustLogs != nil {
-		b.adjustLogs(&opts)
-	}
 	return opts
 }
 

@@ -19,6 +19,7 @@ type Broker struct {
 	Advertised    []Listener // one per listener, same order. Port 0: the port that was bound; empty Host: this host's name
 	AdminListener string     // host:port, empty for none
 	LogDirs       []string   // at least one, cleaned, all different
+	Adopt         bool       // take over log directories of a Kafka broker; not a key: set by who starts the broker
 
 	NumPartitions     int32
 	ReplicationFactor int16

@@ -49,7 +49,8 @@ func loadMeta(dir string, id Identity) (meta, error) {
 		return m, fmt.Errorf("%w: %s: %w", ErrCorrupt, path, err)
 	}
 	if m.nodeID != id.NodeID {
-		return m, fmt.Errorf("%w: %s has node id %d, this node is %d", ErrForeign, path, m.nodeID, id.NodeID)
+		return m, fmt.Errorf("%w: %s has node id %d, this node is %d: set node.id=%d if the directory is to be this node's",
+			ErrForeign, path, m.nodeID, id.NodeID, m.nodeID)
 	}
 	if id.ClusterID != "" && id.ClusterID != m.clusterID {
 		return m, fmt.Errorf("%w: %s has cluster id %q, this cluster is %q", ErrForeign, path, m.clusterID, id.ClusterID)
