@@ -69,7 +69,7 @@ func TestTopicErrorsReadLikeKafkas(t *testing.T) {
 			t.Errorf("%s=%s: %v, want %s", c.key, c.value, err, c.want)
 		}
 	}
-	if w := TopicWarnings(map[string]string{"preallocate": "true", "segment.bytes": "5", "flush.messages": longMax}); len(w) != 1 {
+	if w := TopicWarnings(map[string]string{"compression.type": "zstd", "segment.bytes": "5", "flush.messages": longMax}); len(w) != 1 {
 		t.Errorf("%q", w)
 	}
 }
