@@ -111,7 +111,7 @@ var brokerKeys = []Key{
 		atLeast(4), changes(ClusterWide)),
 	row("log.preallocate", Boolean, "false", "Reserve disk space ahead of the appends, as much again as the segment has and 64 MiB at the most. "+
 		"Unlike Kafka's, files stay as long as what is in them.", changes(ClusterWide)),
-	row("log.writeback.bytes", Long, "4194304", "New bytes of a log file after which the kernel is asked to begin writing them to disk, so that it "+
+	row("log.writeback.bytes", Long, "33554432", "New bytes of a log file after which the kernel is asked to begin writing them to disk, so that it "+
 		"does not do so all at once. Promises nothing of durability; 0 leaves it to the kernel.", own, atLeast(0)),
 	row("log.scrub.bytes.per.second", Long, "8388608", "Rate at which log files that are no longer written to are read and checked in the "+
 		"background, past the page cache; 0 for never. Under load it is a tenth.", own, atLeast(0)),

@@ -19,7 +19,7 @@ type Options struct {
 	IndexMaxBytes      int   // log.index.size.max.bytes: 10 MiB
 
 	// WriteBackBytes is how many new bytes of a segment the kernel is asked to write to the device before it would by
-	// itself: 4 MiB. Negative: it is not asked.
+	// itself: 32 MiB. Negative: it is not asked.
 	WriteBackBytes int64
 
 	// TailBytes is how many of a log's newest bytes are held in memory while some reader is caught up: 256 KiB.
@@ -176,7 +176,7 @@ func (o Options) withDefaults() Options {
 	def(&o.SegmentMillis, 7*24*time.Hour.Milliseconds())
 	defInt(&o.IndexIntervalBytes, 4096)
 	defInt(&o.IndexMaxBytes, 10<<20)
-	def(&o.WriteBackBytes, 4<<20)
+	def(&o.WriteBackBytes, 32<<20)
 	defInt(&o.TailBytes, 256<<10)
 	def(&o.TailTotalBytes, 32<<20)
 	defInt(&o.RecoveryThreads, min(max(2, runtime.GOMAXPROCS(0)), 16))

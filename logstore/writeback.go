@@ -20,8 +20,9 @@ import (
 //
 // Logs that never reach their mark count too: when sweepFactor pieces were dirtied in the Dir and not asked for, all
 // logs are looked at. So what is dirty and not asked for is bounded by sweepFactor pieces, whatever the number of logs,
-// as long as the device keeps up; 256 MiB at the default. The price at ten thousand small logs is ten thousand calls
-// for each 256 MiB.
+// as long as the device keeps up; 512 MiB at the default. The price at ten thousand small logs is ten thousand calls
+// for each 512 MiB. Smaller pieces cost the appends: with 4 MiB those of 64 KiB were half as fast as plain writes, with
+// 64 MiB, or none, 0.7 to 1 times as fast. Pages on their way to the device keep the file system busy.
 //
 // None of this makes anything durable: no recovery point moves, no waiter is told (see sys.StartWriteback).
 type pacer struct {
@@ -47,7 +48,7 @@ type pace struct {
 }
 
 const (
-	sweepFactor = 64
+	sweepFactor = 16
 	// backGrain: a piece ends below the page that the next append goes on in, and the larger units pages come in.
 	backGrain = 64 << 10
 	// unmarked is the mark that no append reaches.
