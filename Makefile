@@ -56,7 +56,7 @@ clients: build ## real clients and tools, the comparison with Kafka, kafka-dump-
 	test/peers/install.sh
 	test/peers/kafka.sh fetch
 	cd test/clients && $(GO) vet ./...
-	$(GO) test -count=1 -tags peers,invariants -timeout 10m ./test/differential
+	$(GO) test -count=1 -tags peers,invariants -timeout 30m ./test/differential
 	$(GO) test -count=1 -tags peers,invariants -timeout 10m -run KafkaReads ./test/restart
 	$(GO) test -count=1 -tags peers,invariants -timeout 20m ./test/adopt
 	SLUICE_BIN=$(CURDIR)/bin/sluice test/clients/run.sh

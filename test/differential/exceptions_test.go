@@ -80,6 +80,17 @@ func exceptions() []*exception {
 	return append(es, apiListExceptions()...)
 }
 
+// twoKafkas are the differences between two brokers of the same kind.
+func twoKafkas() (es []*exception) {
+	for _, key := range []string{"log.dirs", "listeners", "advertised.listeners", "controller.quorum.voters"} {
+		for _, field := range []string{".Value", ".ConfigSynonyms[*"} {
+			es = append(es, &exception{api: kmsg.DescribeConfigs, from: 1, to: 4, cases: "DescribeConfigs/broker/*",
+				path: "Resources[*].Configs[" + key + "]" + field, sluice: "*", kafka: "*", reason: ownValues})
+		}
+	}
+	return es
+}
+
 // configExceptions are about which settings there are, and values that differ on purpose.
 func configExceptions() (es []*exception) {
 	add := func(cases, path, sluice, kafka, reason string) {
@@ -101,6 +112,7 @@ func configExceptions() (es []*exception) {
 	add(own, ".Configs", "* elements", "* elements", otherKeys)
 	add(own, ".Configs[*", "nothing", "*", otherKeys)
 	for _, key := range []string{"log.flush.policy", "log.tail.bytes", "admin.listener", "producer.id.max.count", "producer.id.expiration.check.interval.ms",
+		"log.dir.free.bytes.min", "log.scrub.bytes.per.second", "log.scrub.interval.ms", "log.writeback.bytes",
 		"socket.frame.timeout.ms", "socket.max.requests", "socket.max.pending.bytes", "shutdown.drain.timeout.ms"} {
 		add(own, ".Configs["+key+"].*", "*", "nothing", otherKeys)
 	}
