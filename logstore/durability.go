@@ -158,7 +158,7 @@ func (l *Log) commit(syncs *atomic.Int64, waiters []SyncWaiter) ([]SyncWaiter, e
 	cuts := x.cuts.Load()
 	upTo := l.end.Load() // before the list, which then has every segment below it
 	list := l.segs.Load()
-	newest := list.last().base
+	newest := x.named.Load()
 	if from := x.synced.Load(); from < upTo {
 		for _, s := range list.s[list.find(from):] {
 			switch err := s.holdToSync(); {
@@ -174,10 +174,11 @@ func (l *Log) commit(syncs *atomic.Int64, waiters []SyncWaiter) ([]SyncWaiter, e
 				return waiters, err
 			}
 		}
-		if x.named.Load() != newest {
+		if last := list.last().base; newest != last {
 			if err := syncDir(l.dir); err != nil && !l.closed.Load() {
 				return waiters, err
 			}
+			newest = last
 		}
 	}
 	if l.closed.Load() {
@@ -190,7 +191,7 @@ func (l *Log) commit(syncs *atomic.Int64, waiters []SyncWaiter) ([]SyncWaiter, e
 	return x.wake(upTo, nil, waiters), nil
 }
 
-// settle notes that record bytes below upTo are on the device, and the segment's name that begins at newest, and lets
+// settle notes that record bytes below upTo are on the device, and the names up to the segment's at newest, and lets
 // readers have them. false: the log was truncated since cuts was read, and nothing is known.
 func (l *Log) settle(upTo, newest, cuts int64) bool {
 	x := &l.durable

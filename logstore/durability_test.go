@@ -236,6 +236,31 @@ func TestFailedCommit(t *testing.T) {
 	}
 }
 
+// TestCommitOfNothingNamesNothing: the name of a new segment counts as safe only when the directory was synced. Else
+// records in it would be acknowledged that a power cut takes with the file.
+func TestCommitOfNothingNamesNothing(t *testing.T) {
+	d := openTest(t, tempDir(t), small())
+	l := createTest(t, d, "t")
+	l.Configure(fsyncClass())
+	w := newWaiter()
+	l.AwaitSync(appendTest(t, l, makeBatch(1, 50, 1, batch.None), nil).Last+1, w)
+	if err := <-w; err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock()
+	err := l.roll(l.end.Load())
+	l.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.commit(&d.committer.syncs, nil); err != nil {
+		t.Fatal(err)
+	}
+	if at := l.durable.named.Load(); at == l.active.base {
+		t.Errorf("segment %d counts as named, and nobody has synced the directory", at)
+	}
+}
+
 // TestFlushMessages: of every so many records one append waits, and readers with it.
 func TestFlushMessages(t *testing.T) {
 	d := openTest(t, tempDir(t), small())
