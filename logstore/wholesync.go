@@ -47,9 +47,10 @@ const (
 	// wholeDirty bounds what the round may have, and what the Dir's other appends may have besides: some milliseconds of
 	// a device's time. With more in the round itself the time goes into bytes and not into calls.
 	wholeDirty = 8 << 20
-	// wholeSlow is ten times what a round takes, and what one in wholePause may cost at most in between.
-	wholeSlow  = 30 * time.Millisecond
-	wholePause = 10 * time.Second
+	// A call that takes longer than wholeSlow, which a round does not on a device that gains by this, is followed by a
+	// pause of so many times what it took.
+	wholeSlow  = 100 * time.Millisecond
+	wholePause = 16
 )
 
 // open finds out whether it may be used. The file system is kept open from here on.
@@ -173,7 +174,7 @@ func (w *wholeSync) sync() error {
 	appended, began := p.appended.Load(), time.Now()
 	err := w.call()
 	if now := time.Now(); now.Sub(began) > wholeSlow {
-		w.notTill = now.Add(wholePause)
+		w.notTill = now.Add(wholePause * now.Sub(began))
 	}
 	for i := range w.files {
 		f := &w.files[i]

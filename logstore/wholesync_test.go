@@ -202,7 +202,7 @@ func TestSlowWholeSync(t *testing.T) {
 		})
 		for i, want := range []int64{1, 1, 2} {
 			if i == 2 {
-				<-time.After(wholePause)
+				<-time.After(wholePause * (wholeSlow + 1))
 			}
 			allTold(t, r.round(t))
 			if n := r.whole.Load(); n != want {
