@@ -31,7 +31,6 @@ func (d *Dir) Close() error {
 	errs := stopAll(logs)
 	d.space.close()
 	d.committer.close()
-	d.whole.close()
 	d.flusher.close()
 	for _, name := range []string{recoveryPointFile, logStartFile, highWatermarkFile} {
 		errs = append(errs, d.writeCheckpoint(name))

@@ -15,7 +15,7 @@ import (
 //
 // The files of a round are synced at the same time, by up to syncers goroutines: the file system puts the metadata of
 // all into one journal commit, and the device's cache is flushed for all at once, where one after the other would wait
-// for each. The kernel begins to write all of them before. Where many wait, one call syncs them all, see wholeSync. A log is in a round once, so no file is ever in two syncs at a time: the kernel tells an error of writing to
+// for each. The kernel begins to write all of them before. A log is in a round once, so no file is ever in two syncs at a time: the kernel tells an error of writing to
 // one of them only, and the other would believe that all is well.
 //
 // Bound: the queue holds a log at most once; waiters are bounded by the requests that brokers hold open.
@@ -26,7 +26,6 @@ type committer struct {
 	done chan struct{}
 
 	rounds, syncs atomic.Int64
-	whole         *wholeSync
 
 	// A round. The committer's own goroutine sets it up and is the first to work on it; helpers are started when a
 	// round first has use for them, and wait for the next one.
@@ -48,17 +47,16 @@ const syncers = 16
 type Commits struct {
 	Rounds int64 // times that the queue was taken
 	Syncs  int64 // fdatasync calls
-	Whole  int64 // syncfs calls, each for the files of a round
 }
 
 // Commits reads the counters.
 func (d *Dir) Commits() Commits {
 	c := d.committer
-	return Commits{c.rounds.Load(), c.syncs.Load(), c.whole.rounds.Load()}
+	return Commits{c.rounds.Load(), c.syncs.Load()}
 }
 
 func startCommitter(d *Dir) *committer {
-	c := &committer{d: d, whole: &d.whole, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+	c := &committer{d: d, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 		begin: make(chan struct{}, syncers)}
 	go c.run()
 	return c
@@ -101,11 +99,10 @@ func (c *committer) round(waiters []SyncWaiter) []SyncWaiter {
 	if len(logs) > 0 {
 		c.rounds.Add(1)
 	}
-	rest := c.whole.serve(logs, &c.syncs)
-	c.startWriting(rest)
-	c.work = rest
+	c.startWriting(logs)
+	c.work = logs
 	c.next.Store(0)
-	help := min(len(rest), syncers) - 1
+	help := min(len(logs), syncers) - 1
 	for range help {
 		if c.helpers < help {
 			c.helpers++

@@ -132,7 +132,7 @@ func (e *event) partly(rnd *rand.Rand, power bool) bool {
 		if !power {
 			e.Data = e.Data[:rnd.IntN(len(e.Data)+1)]
 		}
-	case sys.ChangeSync, sys.ChangeSyncDir, sys.ChangeSyncFS, sys.ChangeClose:
+	case sys.ChangeSync, sys.ChangeSyncDir, sys.ChangeClose:
 		return false
 	}
 	return true
@@ -144,7 +144,7 @@ func (d *disk) describe(n int) string {
 	defer d.mu.Unlock()
 	names := map[sys.ChangeKind]string{sys.ChangeOpen: "open", sys.ChangeClose: "close", sys.ChangeWrite: "write",
 		sys.ChangeTruncate: "truncate", sys.ChangeAllocate: "allocate", sys.ChangeSync: "sync", sys.ChangeSyncDir: "sync dir",
-		sys.ChangeRename: "rename", sys.ChangeRemove: "remove", sys.ChangeMkdir: "mkdir", sys.ChangeSyncFS: "sync all"}
+		sys.ChangeRename: "rename", sys.ChangeRemove: "remove", sys.ChangeMkdir: "mkdir"}
 	var b strings.Builder
 	for i := n; i < len(d.events); i++ {
 		e := &d.events[i]
@@ -229,9 +229,8 @@ func (s *sim) do(e *event) {
 		n := s.open[e.FD]
 		n.pending = append(n.pending, *e)
 	case sys.ChangeSync:
-		s.open[e.FD].sync()
-	case sys.ChangeSyncFS:
-		s.root.sync()
+		n := s.open[e.FD]
+		n.data, n.pending = n.now(), nil
 	case sys.ChangeSyncDir:
 		n := s.root
 		if e.Path != s.prefix {
@@ -255,23 +254,7 @@ func (s *sim) do(e *event) {
 	}
 }
 
-// sync brings a file, or a directory with all that is in it, to the device.
-func (n *node) sync() {
-	if n.names == nil {
-		n.data, n.pending = n.now(), nil
-		return
-	}
-	n.onDevice, n.changes = maps.Clone(n.names), nil
-	for _, child := range n.names {
-		child.sync()
-	}
-}
-
 func (s *sim) openFile(e *event) {
-	if e.Path == s.prefix {
-		s.open[e.opened] = s.root
-		return
-	}
 	parent, name := s.find(e.Path)
 	n := parent.names[name]
 	if n == nil {

@@ -15,7 +15,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/sluice-mq/sluice/internal/sys"
 	"github.com/sluice-mq/sluice/wire/batch"
 )
 
@@ -102,9 +101,6 @@ func (r *crashRun) run(n int) {
 	r.o.IndexIntervalBytes = 1 + r.rnd.IntN(1000)
 	r.o.TailBytes = r.rnd.IntN(40 << 10)
 	r.o.now = func() time.Time { return time.UnixMilli(1_000_000 + r.ts) }
-	if r.rnd.IntN(2) == 0 { // every commit is a wholeSync
-		r.o.syncFS, r.o.wholeFrom, r.o.wholeAlways = sys.SyncFS, 1, true
-	}
 	r.m.logs = map[string]*logModel{}
 	r.start(tree{})
 	total := 0

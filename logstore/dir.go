@@ -22,7 +22,6 @@ type Dir struct {
 	lockFD    int
 	flusher   *flusher
 	committer *committer
-	whole     wholeSync
 	pacer     pacer
 	scrubber  *scrubber // nil: none
 	cleaner   *cleaner
@@ -57,7 +56,7 @@ type Dir struct {
 // Errors: ErrLocked, ErrNotWritable, ErrForeign, ErrUnsupported, ErrCorrupt (meta.properties), or what the file system
 // said.
 func OpenDir(path string, id Identity, o Options) (*Dir, error) {
-	d := &Dir{path: path, opts: o.withDefaults(), lockFD: -1, whole: wholeSync{fd: -1}, logs: map[string]*Log{},
+	d := &Dir{path: path, opts: o.withDefaults(), lockFD: -1, logs: map[string]*Log{},
 		written: map[string]*writtenFile{}, unwritten: map[string]bool{}}
 	d.files.limit = d.opts.OpenFiles
 	d.tails.limit = d.opts.TailTotalBytes
@@ -67,7 +66,6 @@ func OpenDir(path string, id Identity, o Options) (*Dir, error) {
 		for _, l := range d.logs {
 			l.release()
 		}
-		d.whole.close()
 		if d.lockFD >= 0 {
 			sys.CloseFile(d.lockFD)
 		}
@@ -81,9 +79,6 @@ func (d *Dir) open(id Identity) error {
 		return fmt.Errorf("%w: %s: %w", ErrNotWritable, d.path, err)
 	}
 	if err := d.lock(); err != nil {
-		return err
-	}
-	if err := d.whole.open(d); err != nil {
 		return err
 	}
 	var err error

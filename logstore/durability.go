@@ -2,6 +2,7 @@ package logstore
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -151,29 +152,42 @@ func (l *Log) beginSync(wait bool) {
 
 // commit brings the record bytes below the end to the device: one fdatasync for each file that has any, which is
 // one but for rolls. Names of new files follow. Only the committer calls it, in one goroutine for a log. waiters is
-// scratch. Of many logs at once wholeSync does the same.
+// scratch.
 func (l *Log) commit(syncs *atomic.Int64, waiters []SyncWaiter) ([]SyncWaiter, error) {
-	t := l.toSync()
-	for _, s := range t.files {
-		switch err := s.holdToSync(); {
-		case errors.Is(err, errGone):
-			continue // deleted meanwhile
-		case err != nil:
-			return waiters, err
+	x := &l.durable
+	cuts := x.cuts.Load()
+	upTo := l.end.Load() // before the list, which then has every segment below it
+	list := l.segs.Load()
+	newest := list.last().base
+	if from := x.synced.Load(); from < upTo {
+		for _, s := range list.s[list.find(from):] {
+			switch err := s.holdToSync(); {
+			case errors.Is(err, errGone):
+				continue // deleted meanwhile
+			case err != nil:
+				return waiters, err
+			}
+			syncs.Add(1)
+			err := s.fdatasync()
+			s.Release()
+			if err != nil {
+				return waiters, err
+			}
 		}
-		syncs.Add(1)
-		err := s.fdatasync()
-		s.Release()
-		if err != nil {
-			return waiters, err
+		if x.named.Load() != newest {
+			if err := syncDir(l.dir); err != nil && !l.closed.Load() {
+				return waiters, err
+			}
 		}
 	}
-	if len(t.files) > 0 && l.durable.named.Load() != t.newest {
-		if err := syncDir(l.dir); err != nil && !l.closed.Load() {
-			return waiters, err
-		}
+	if l.closed.Load() {
+		return x.wake(0, fmt.Errorf("%w: %s", ErrClosed, l.name), waiters), nil
 	}
-	return t.done(waiters), nil
+	if !l.settle(upTo, newest, cuts) {
+		l.d.committer.add(l)
+		return waiters, nil
+	}
+	return x.wake(upTo, nil, waiters), nil
 }
 
 // settle notes that record bytes below upTo are on the device, and the segment's name that begins at newest, and lets

@@ -48,11 +48,11 @@ func isBroken(err error) bool {
 	return false
 }
 
-// isSyncError tells errors of fsync, fdatasync and syncfs, which are final for the whole directory: what else the device has
+// isSyncError tells errors of fsync and fdatasync, which are final for the whole directory: what else the device has
 // lost is not known.
 func isSyncError(err error) bool {
 	var p *os.PathError
-	if !errors.As(err, &p) || p.Op != "fdatasync" && p.Op != "fsync" && p.Op != "syncfs" {
+	if !errors.As(err, &p) || p.Op != "fdatasync" && p.Op != "fsync" {
 		return false
 	}
 	return !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) // a directory that could not be opened for it

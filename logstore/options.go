@@ -84,11 +84,6 @@ type Options struct {
 	// pwrite replaces the write of record bytes, so that tests can make it fail or count it.
 	pwrite    func(fd int, b []byte, off int64) (int, error)
 	fdatasync func(fd int) error // Sync, or the system call
-	// syncFS, which a test sets, replaces syncfs, which is used if no other sync is replaced: from wholeFrom logs on, and
-	// with wholeAlways on any file system.
-	syncFS      func(fd int) error
-	wholeFrom   int
-	wholeAlways bool
 	// startWriteback and reserve replace the system calls.
 	startWriteback, reserve func(fd int, off, n int64) error
 	// now replaces the clock that producers expire by.
@@ -239,10 +234,6 @@ func (o Options) withDefaults() Options {
 	if o.fdatasync == nil {
 		o.fdatasync = o.Sync
 	}
-	if o.syncFS == nil && o.fdatasync == nil {
-		o.syncFS = sys.SyncFS
-	}
-	defInt(&o.wholeFrom, wholeFrom)
 	if o.fdatasync == nil {
 		o.fdatasync = sys.Fdatasync
 	}

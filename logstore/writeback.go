@@ -35,7 +35,6 @@ type pacer struct {
 	appended atomic.Int64        // bytes, to all logs since the start
 	sweepAt  atomic.Int64        // of appended, from when on all logs are to be looked at
 	handled  atomic.Int64        // of appended, what was asked for, looked at or synced
-	asap     atomic.Bool         // all logs are to be looked at now
 
 	asked, calls, failures atomic.Int64
 	reserve                reservations
@@ -143,7 +142,7 @@ func (p *pacer) round() {
 	if p.piece == 0 {
 		return
 	}
-	if p.asap.Swap(false) || p.appended.Load()-p.handled.Load() >= sweepFactor*p.piece {
+	if p.appended.Load()-p.handled.Load() >= sweepFactor*p.piece {
 		p.sweep()
 	}
 	p.sweepAt.Store(p.handled.Load() + sweepFactor*p.piece)
@@ -191,12 +190,6 @@ func (p *pacer) sweep() {
 }
 
 const pageSize = 4096 // or less than a page's: then a page is asked for twice
-
-// sweepSoon asks for a sweep.
-func (p *pacer) sweepSoon() {
-	p.asap.Store(true)
-	p.signal()
-}
 
 // writeBack asks for the pages of s below upTo. The caller has a hold; any goroutine.
 func (p *pacer) writeBack(s *segment, upTo int64) {

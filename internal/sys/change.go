@@ -24,9 +24,6 @@ const (
 	ChangeRemove
 	// ChangeMkdir makes a directory.
 	ChangeMkdir
-	// ChangeSyncFS brings everything in the file system of FD to the device, which is one below the trace's directory,
-	// or that itself.
-	ChangeSyncFS
 )
 
 // Change is a system call that changes the file system, or brings changes to the device, as builds with the

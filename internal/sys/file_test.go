@@ -79,15 +79,3 @@ func TestLockFile(t *testing.T) {
 		t.Fatalf("after the first was closed: %v", err)
 	}
 }
-
-// TestSyncFSServes: not where nothing is known of what it does.
-func TestSyncFSServes(t *testing.T) {
-	fd, err := OpenFile("/proc", os.O_RDONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if SyncFSServes(fd) || SyncFSServes(-1) {
-		t.Error("relied on where it does nothing")
-	}
-	CloseFile(fd)
-}

@@ -1,10 +1,6 @@
 package sys
 
-import (
-	"fmt"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // Fdatasync blocks until the data of fd, and what metadata is needed to read it back, is on the device.
 //
@@ -51,33 +47,9 @@ func syncDir(path string) error {
 // SyncFS blocks until everything that was written to the file system of the open file fd is on the device, data and
 // names, whoever wrote it. The error tells also what failed since fd was opened; before Linux 5.8 it does not.
 func SyncFS(fd int) error {
-	if tracing {
-		_, err := traced(Change{Kind: ChangeSyncFS, FD: fd}, func(*Change) (int, error) { return 0, syncFS(fd) })
-		return err
-	}
-	return syncFS(fd)
-}
-
-func syncFS(fd int) error {
 	for {
 		if err := unix.Syncfs(fd); err != unix.EINTR {
 			return err
 		}
 	}
-}
-
-// SyncFSServes tells whether a SyncFS of fd and then a Fdatasync of any one file do for all files of the file system
-// what a Fdatasync of each does, and tell of what fails: on ext4 since Linux 5.8. Others may, or may not: some FUSE
-// and network file systems ignore syncfs, and btrfs does more for it than for the files.
-func SyncFSServes(fd int) bool {
-	var st unix.Statfs_t
-	var un unix.Utsname
-	if unix.Fstatfs(fd, &st) != nil || unix.Uname(&un) != nil {
-		return false
-	}
-	var major, minor int
-	if n, _ := fmt.Sscanf(unix.ByteSliceToString(un.Release[:]), "%d.%d", &major, &minor); n != 2 {
-		return false
-	}
-	return st.Type == unix.EXT4_SUPER_MAGIC && (major > 5 || major == 5 && minor >= 8)
 }
