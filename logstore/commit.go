@@ -15,7 +15,7 @@ import (
 //
 // The files of a round are synced at the same time, by up to syncers goroutines: the file system puts the metadata of
 // all into one journal commit, and the device's cache is flushed for all at once, where one after the other would wait
-// for each. A log is in a round once, so no file is ever in two syncs at a time: the kernel tells an error of writing to
+// for each. The kernel begins to write all of them before. A log is in a round once, so no file is ever in two syncs at a time: the kernel tells an error of writing to
 // one of them only, and the other would believe that all is well.
 //
 // Bound: the queue holds a log at most once; waiters are bounded by the requests that brokers hold open.
@@ -50,7 +50,10 @@ type Commits struct {
 }
 
 // Commits reads the counters.
-func (d *Dir) Commits() Commits { return Commits{d.committer.rounds.Load(), d.committer.syncs.Load()} }
+func (d *Dir) Commits() Commits {
+	c := d.committer
+	return Commits{c.rounds.Load(), c.syncs.Load()}
+}
 
 func startCommitter(d *Dir) *committer {
 	c := &committer{d: d, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
@@ -96,6 +99,7 @@ func (c *committer) round(waiters []SyncWaiter) []SyncWaiter {
 	if len(logs) > 0 {
 		c.rounds.Add(1)
 	}
+	c.startWriting(logs)
 	c.work = logs
 	c.next.Store(0)
 	help := min(len(logs), syncers) - 1
@@ -114,6 +118,21 @@ func (c *committer) round(waiters []SyncWaiter) []SyncWaiter {
 	c.spare = logs[:0]
 	c.mu.Unlock()
 	return waiters
+}
+
+// startWriting has the kernel begin to write what several files of a round have, so that the device has all of it in its
+// queue before the first fdatasync waits.
+func (c *committer) startWriting(logs []*Log) {
+	p := &c.d.pacer
+	if len(logs) < 2 || p.piece == 0 {
+		return
+	}
+	for _, l := range logs {
+		if s := l.segs.Load().last(); s.hold() == nil {
+			p.writeBack(s, s.size.Load())
+			s.Release()
+		}
+	}
 }
 
 // help is a helper's life.

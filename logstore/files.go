@@ -220,7 +220,7 @@ func (s *segment) fdatasync() error {
 		s.syncErr = &os.PathError{Op: "fdatasync", Path: s.stem + logSuffix, Err: err}
 	}
 	if s.syncErr == nil {
-		raise(&s.asked, size)
+		s.l.d.pacer.claim(s, size)
 	}
 	return s.syncErr
 }

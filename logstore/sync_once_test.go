@@ -81,3 +81,41 @@ func TestRoundSyncsFilesTogether(t *testing.T) {
 		}
 	}
 }
+
+// TestRoundWritesFirst: all files of a round are on their way to the device before the first of them is synced.
+func TestRoundWritesFirst(t *testing.T) {
+	var asked atomic.Int32
+	busy, leave := make(chan struct{}), make(chan struct{})
+	var n atomic.Int32
+	d := openTest(t, t.TempDir(), Options{
+		Sync: func(int) error {
+			if n.Add(1) == 1 {
+				busy <- struct{}{}
+				<-leave
+			} else if asked.Load() != 2 {
+				t.Errorf("a sync when %d of 2 files were asked for", asked.Load())
+			}
+			return nil
+		},
+		startWriteback: func(int, int64, int64) error {
+			asked.Add(1)
+			return nil
+		},
+	})
+	var waiters [3]waiter
+	for i := range waiters {
+		l := createTest(t, d, string(rune('a'+i)))
+		l.Configure(fsyncClass())
+		waiters[i] = newWaiter()
+		l.AwaitSync(appendTest(t, l, makeBatch(1, 100, 1, batch.None), nil).Last+1, waiters[i])
+		if i == 0 {
+			<-busy
+		}
+	}
+	close(leave)
+	for _, w := range waiters {
+		if err := <-w; err != nil {
+			t.Error(err)
+		}
+	}
+}

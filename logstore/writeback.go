@@ -35,7 +35,7 @@ type pacer struct {
 	head     atomic.Pointer[Log] // of the logs that were handed over, by Log.pace.next
 	appended atomic.Int64        // bytes, to all logs since the start
 	sweepAt  atomic.Int64        // of appended, from when on all logs are to be looked at
-	handled  int64               // of appended, what was asked for or looked at; the pacer's
+	handled  atomic.Int64        // of appended, what was asked for, looked at or synced
 
 	asked, calls, failures atomic.Int64
 	reserve                reservations
@@ -143,10 +143,10 @@ func (p *pacer) round() {
 	if p.piece == 0 {
 		return
 	}
-	if p.appended.Load()-p.handled >= sweepFactor*p.piece {
+	if p.appended.Load()-p.handled.Load() >= sweepFactor*p.piece {
 		p.sweep()
 	}
-	p.sweepAt.Store(p.handled + sweepFactor*p.piece)
+	p.sweepAt.Store(p.handled.Load() + sweepFactor*p.piece)
 }
 
 // serve does what is due at l's active segment. The one before it is the flusher's, who syncs it.
@@ -187,25 +187,40 @@ func (p *pacer) sweep() {
 			s.Release()
 		}
 	})
-	p.handled = now
+	raise(&p.handled, now)
 }
 
 const pageSize = 4096 // or less than a page's: then a page is asked for twice
 
-// writeBack asks for the pages of s below upTo.
+// writeBack asks for the pages of s below upTo. The caller has a hold; any goroutine.
 func (p *pacer) writeBack(s *segment, upTo int64) {
-	from := s.asked.Load()
-	if from >= upTo {
+	from, some := p.claim(s, upTo)
+	if !some {
 		return
 	}
 	if err := p.d.opts.startWriteback(s.file(), from, upTo-from); err != nil {
 		// The kernel will do it in its own time. If the device is at fault, the next sync says so.
 		p.failures.Add(1)
 	}
-	raise(&s.asked, upTo)
 	p.calls.Add(1)
 	p.asked.Add(upTo - from)
-	p.handled += upTo - from
+}
+
+// claim notes that s is written back below upTo, and returns from where on nobody had seen to that; false: all is.
+func (p *pacer) claim(s *segment, upTo int64) (from int64, some bool) {
+	for {
+		if from = s.asked.Load(); from >= upTo {
+			return 0, false
+		}
+		if s.asked.CompareAndSwap(from, upTo) {
+			break
+		}
+	}
+	// A segment may have more than was appended since the start.
+	if h, most := p.handled.Add(upTo-from), p.appended.Load(); h > most {
+		p.handled.CompareAndSwap(h, most)
+	}
+	return from, true
 }
 
 // eachLog calls f for every log, in no order, without the Dir's lock.
