@@ -264,6 +264,7 @@ func TestScrubInterval(t *testing.T) {
 	wall := time.UnixMilli(1_000_000_000)
 	o.clock = func() (time.Time, time.Duration) { return wall, 0 }
 	o.ScrubInterval = time.Hour
+	o.Cleaner.Disabled = true // it would read the clock that the test moves
 	d := openTest(t, tempDir(t), o)
 	x := newScrubber(d)
 	if w := x.untilNext(); w != 0 {
