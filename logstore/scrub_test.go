@@ -131,11 +131,18 @@ func TestScrubInTheBackground(t *testing.T) {
 	}
 	s := l.segs.Load().s[2]
 	rot(t, s.stem+logSuffix, s.size.Load()-1)
-	f := <-damaged
-	if f.Base != s.base {
-		t.Errorf("found %+v", f)
+	n := int64(0)
+	for found := false; !found; {
+		select {
+		case f := <-damaged:
+			if found = true; f.Base != s.base {
+				t.Errorf("found %+v", f)
+			}
+		case more := <-passes: // one that was over before the bit flipped, or the one that has met it
+			n += more
+		}
 	}
-	for n := int64(0); n == 0; {
+	for n == 0 {
 		n = <-passes
 	}
 	if d.Scrub().Damaged == 0 {
