@@ -4,6 +4,7 @@ package logstore
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -121,6 +122,9 @@ func (r *crashRun) checkRound(l *Log, m *logModel, to, now int64) {
 			delete(stays, rec.offset)
 		}
 	}
+	// What lies below the start may have gone with its segment.
+	maps.DeleteFunc(stays, func(at int64, _ modelRecord) bool { return at < l.StartOffset() })
+	maps.DeleteFunc(needed, func(at int64, _ bool) bool { return at < l.StartOffset() })
 	if len(stays) > 0 || len(needed) > 0 {
 		r.fatalf("%s: the round %+v has lost records %v, batches that end at %v", l.name, c, stays, needed)
 	}
