@@ -3,6 +3,7 @@
 package logstore
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -117,4 +118,35 @@ func readAllGaps(t *testing.T, l *Log) (out []batch.Batch) {
 		out, rest = append(out, b), next
 	}
 	return out
+}
+
+// TestManyCreatedLast: logs that are made with one sync of the file system for all outlive a power cut.
+func TestManyCreatedLast(t *testing.T) {
+	tmp := tempDir(t)
+	k := startDisk(filepath.Join(tmp, "live"), tree{})
+	defer k.trace.End()
+	d := openTest(t, k.dir, small())
+	list := make([]NewLog, syncAllAbove+1)
+	for i := range list {
+		list[i] = NewLog{Topic: "t", Partition: int32(i), TopicID: [16]byte{1}, Epoch: -1}
+	}
+	if _, err := d.CreateAll(context.Background(), list); err != nil {
+		t.Fatal(err)
+	}
+	rnd := rand.New(rand.NewPCG(1, 3))
+	for i := range 5 {
+		dir := filepath.Join(tmp, fmt.Sprint(i))
+		if err := k.crash(rnd, k.calls(), true).writeTo(dir); err != nil {
+			t.Fatal(err)
+		}
+		logs := openTest(t, dir, small()).Logs()
+		if len(logs) != len(list) {
+			t.Fatalf("after power cut %d there are %d logs", i, len(logs))
+		}
+		for _, l := range logs {
+			if l.id != list[0].TopicID || l.Err() != nil {
+				t.Fatalf("after power cut %d %s has id %x, %v", i, l.name, l.id, l.Err())
+			}
+		}
+	}
 }

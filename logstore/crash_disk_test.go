@@ -132,7 +132,7 @@ func (e *event) partly(rnd *rand.Rand, power bool) bool {
 		if !power {
 			e.Data = e.Data[:rnd.IntN(len(e.Data)+1)]
 		}
-	case sys.ChangeSync, sys.ChangeSyncDir, sys.ChangeClose:
+	case sys.ChangeSync, sys.ChangeSyncDir, sys.ChangeSyncFS, sys.ChangeClose:
 		return false
 	}
 	return true
@@ -143,7 +143,7 @@ func (d *disk) describe(n int) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	names := map[sys.ChangeKind]string{sys.ChangeOpen: "open", sys.ChangeClose: "close", sys.ChangeWrite: "write",
-		sys.ChangeTruncate: "truncate", sys.ChangeAllocate: "allocate", sys.ChangeSync: "sync", sys.ChangeSyncDir: "sync dir",
+		sys.ChangeTruncate: "truncate", sys.ChangeReserve: "reserve", sys.ChangeSync: "sync", sys.ChangeSyncFS: "sync all", sys.ChangeSyncDir: "sync dir",
 		sys.ChangeRename: "rename", sys.ChangeRemove: "remove", sys.ChangeMkdir: "mkdir"}
 	var b strings.Builder
 	for i := n; i < len(d.events); i++ {
@@ -225,7 +225,8 @@ func (s *sim) do(e *event) {
 		s.openFile(e)
 	case sys.ChangeClose:
 		delete(s.open, e.FD)
-	case sys.ChangeWrite, sys.ChangeTruncate, sys.ChangeAllocate:
+	case sys.ChangeReserve: // nobody sees the blocks
+	case sys.ChangeWrite, sys.ChangeTruncate:
 		n := s.open[e.FD]
 		n.pending = append(n.pending, *e)
 	case sys.ChangeSync:
@@ -238,6 +239,11 @@ func (s *sim) do(e *event) {
 			n = parent.names[name]
 		}
 		n.onDevice, n.changes = maps.Clone(n.names), nil
+	case sys.ChangeSyncFS:
+		s.root.sync()
+		for _, n := range s.open { // removed ones too, which no name leads to
+			n.sync()
+		}
 	case sys.ChangeRename:
 		from, name := s.find(e.Path)
 		to, as := s.find(e.To)
@@ -251,10 +257,28 @@ func (s *sim) do(e *event) {
 	case sys.ChangeMkdir:
 		parent, name := s.find(e.Path)
 		parent.change(map[string]*node{name: newDirNode()})
+	default:
+		panic(fmt.Sprint("a change that is not known here: ", e.Kind))
+	}
+}
+
+// sync brings a file, or a directory with all that is in it, to the device.
+func (n *node) sync() {
+	if n.names == nil {
+		n.data, n.pending = n.now(), nil
+		return
+	}
+	n.onDevice, n.changes = maps.Clone(n.names), nil
+	for _, below := range n.names {
+		below.sync()
 	}
 }
 
 func (s *sim) openFile(e *event) {
+	if filepath.Clean(e.Path) == s.prefix { // the directory itself
+		s.open[e.opened] = s.root
+		return
+	}
 	parent, name := s.find(e.Path)
 	n := parent.names[name]
 	if n == nil {
@@ -279,8 +303,6 @@ func (e *event) apply(b []byte) []byte {
 	switch e.Kind {
 	case sys.ChangeTruncate:
 		return resize(b, e.Size)
-	case sys.ChangeAllocate:
-		return resize(b, max(e.Size, int64(len(b))))
 	}
 	b = resize(b, max(int64(len(b)), e.Off+int64(len(e.Data))))
 	copy(b[e.Off:], e.Data)

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,17 +32,11 @@ func TestCrashModel(t *testing.T) {
 				r := &crashRun{T: t, tmp: tmp, rnd: rand.New(rand.NewPCG(uint64(seed), 2)), opened: map[*Dir]*disk{}}
 				defer r.closeAll()
 				r.run(ops)
-				t.Logf("%d operations, %d crashes, %d recoveries that crashed, %d records appended", ops, r.crashes, r.nested, r.appended)
+				t.Logf("%d operations, %d crashes, %d recoveries that crashed, %d records appended, %d rounds of compaction",
+					ops, r.crashes, r.nested, r.appended, r.rounds)
 			})
 		})
 	}
-}
-
-func envInt(name string, def int) int {
-	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
-		return n
-	}
-	return def
 }
 
 // crashRun is one sequence of operations.
@@ -66,7 +59,9 @@ type crashRun struct {
 	// lasts are the promises that the operation under way makes by returning.
 	lasts []func()
 
-	crashes, nested, appended int
+	cleaned *cleanedRound // the last
+
+	crashes, nested, appended, rounds int
 }
 
 // ops are the operations and how often they come. Those that work on a log are left out when there is none.
@@ -91,6 +86,7 @@ var ops = []struct {
 	{"wait", 10, (*crashRun).wait},
 	{"write a checkpoint", 15, (*crashRun).checkpoint},
 	{"create", 6, (*crashRun).create},
+	{"clean", 40, (*crashRun).clean},
 	{"delete", 2, (*crashRun).delete},
 	{"stop and start", 8, (*crashRun).restart},
 }
@@ -101,6 +97,11 @@ func (r *crashRun) run(n int) {
 	r.o.IndexIntervalBytes = 1 + r.rnd.IntN(1000)
 	r.o.TailBytes = r.rnd.IntN(40 << 10)
 	r.o.now = func() time.Time { return time.UnixMilli(1_000_000 + r.ts) }
+	r.o.Cleaner.Disabled = true // it is asked
+	if r.rnd.IntN(3) == 0 {
+		r.o.Cleaner.BufferBytes = 7 * mapSlotSize // does not hold all keys
+	}
+	r.o.Listener.Cleaned = func(l *Log, c Cleaning) { r.cleaned = &cleanedRound{l, c} }
 	r.m.logs = map[string]*logModel{}
 	r.start(tree{})
 	total := 0
@@ -342,7 +343,12 @@ func (r *crashRun) checkLog(l *Log, m *logModel) *logModel {
 		}
 		return x
 	}
-	got := r.readLog(l)
+	got := r.readLog(l, m)
+	if m.round != nil {
+		m = r.interrupted(m, got)
+		x = m.clone()
+		x.lasting = true
+	}
 	i := m.at(start)
 	x.cut(end)
 	x.batches, x.bases = x.batches[:i], x.bases[:i]
@@ -364,6 +370,7 @@ func (r *crashRun) checkLog(l *Log, m *logModel) *logModel {
 	}
 	x.start, x.lastingStart = start, start
 	x.synced = end // a crash leaves what is on the device
+	r.checkUnique(l, x)
 	r.checkEpochs(l, got)
 	if !x.hole {
 		r.checkProducers(l, x)
@@ -375,12 +382,12 @@ func (r *crashRun) checkLog(l *Log, m *logModel) *logModel {
 }
 
 // readLog reads the log from its start to its end, some batches at a time: whole ones, with right checksums.
-func (r *crashRun) readLog(l *Log) (out []batch.Batch) {
+func (r *crashRun) readLog(l *Log, m *logModel) (out []batch.Batch) {
 	for from := l.StartOffset(); from < l.EndOffset(); {
 		spans, _, err := l.Read(nil, from, l.EndOffset(), 3000, true)
 		r.must(err)
 		rest := spanBytes(r.T, spans)
-		if len(rest) == 0 && l.topic == modelCompacted && l.active.size.Load() == 0 {
+		if len(rest) == 0 && m.gappy() && l.active.size.Load() == 0 {
 			break // a hole in front of an empty segment
 		}
 		if len(rest) == 0 {
@@ -412,6 +419,13 @@ func (r *crashRun) checkEpochs(l *Log, got []batch.Batch) {
 func (r *crashRun) checkProducers(l *Log, m *logModel) {
 	for id, p := range m.producers() {
 		q := l.producers.byID[id]
+		if m.gaps {
+			if q == nil || q.epoch < p.epoch || q.n == 0 || q.newest().last < p.newest().last ||
+				q.newest().last == p.newest().last && q.newest().lastSeq != p.newest().lastSeq {
+				r.fatalf("%s: producer %d is known as %+v, should be %+v", l.name, id, q, p)
+			}
+			continue
+		}
 		if q == nil || q.epoch != p.epoch || q.n == 0 || *q.newest() != *p.newest() {
 			r.fatalf("%s: producer %d is known as %+v, should be %+v", l.name, id, q, p)
 		}

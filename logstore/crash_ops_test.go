@@ -34,7 +34,11 @@ func (r *crashRun) newBatch(id int64, epoch int16, seq int32) batch.Batch {
 		for j := range value {
 			value[j] = byte(r.rnd.Uint32())
 		}
-		bd.Append(1_000_000+r.ts+int64(i), fmt.Appendf(nil, "k%d", r.rnd.IntN(8)), value)
+		v := value
+		if r.rnd.IntN(6) == 0 {
+			v = nil
+		}
+		bd.Append(1_000_000+r.ts+int64(i), fmt.Appendf(nil, "k%d", r.rnd.IntN(8)), v)
 	}
 	return batch.Batch(bytes.Clone(bd.Finish()))
 }
@@ -80,7 +84,7 @@ func (r *crashRun) appendBatch(l *Log, m *logModel, b batch.Batch) {
 func (r *crashRun) appendAgain(l *Log, m *logModel) {
 	for i := len(m.batches) - 1; i >= max(0, len(m.batches)-3); i-- {
 		b := batch.Batch(bytes.Clone(m.batches[i]))
-		if !idempotent(b) || l.producers.byID[b.ProducerID()] == nil || b.ProducerEpoch() != l.producers.byID[b.ProducerID()].epoch {
+		if b.BaseOffset() < m.uncleanedFrom || !idempotent(b) || l.producers.byID[b.ProducerID()] == nil || b.ProducerEpoch() != l.producers.byID[b.ProducerID()].epoch {
 			continue
 		}
 		want := b.BaseOffset()
@@ -125,6 +129,9 @@ func (r *crashRun) beginEpoch(l *Log, _ *logModel) { r.must(l.BeginEpoch(l.Leade
 // configure gives the log one of the durability classes, and other sizes.
 func (r *crashRun) configure(l *Log, _ *logModel) {
 	s := Settings{SegmentBytes: max(r.o.SegmentBytes/int64(1+r.rnd.IntN(3)), 13000)}
+	if l.topic != "b" {
+		s.Compaction = &modelCompaction
+	}
 	switch r.rnd.IntN(4) {
 	case 0:
 		s.Flush = Flush{Records: 1, Wait: true}
@@ -184,13 +191,20 @@ func (r *crashRun) truncate(l *Log, m *logModel) {
 	spans, _, err := l.Read(nil, from, m.end, 1+r.rnd.Int64N(20000), true)
 	r.must(err)
 	m.cutting = m.bases[i]
+	if m.gappy() { // it may end with the batch before that
+		m.cutting = 0
+		if i > 0 {
+			m.cutting = batch.Batch(m.batches[i-1]).LastOffset() + 1
+		}
+	}
 	r.must(l.TruncateTo(to))
-	if l.EndOffset() != m.bases[i] && !(l.topic == modelCompacted && l.EndOffset() <= m.bases[i]) {
+	if l.EndOffset() != m.bases[i] && !(m.gappy() && l.EndOffset() <= m.bases[i]) {
 		r.fatalf("%s ends at %d, truncated to %d, batch at %d", l.name, l.EndOffset(), to, m.bases[i])
 	}
 	after := m.clone()
 	after.cut(m.bases[i])
 	after.end = l.EndOffset()
+	after.synced = min(after.synced, after.end)
 	r.lasts = append(r.lasts, func() { *m = *after })
 	r.held = append(r.held, heldSpan{spans, bytes.Join(m.batches[m.at(from):], nil)})
 	if r.rnd.IntN(2) == 0 {

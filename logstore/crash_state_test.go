@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/sluice-mq/sluice/wire/batch"
 )
@@ -29,7 +30,7 @@ func (m *crashModel) promise(d *Dir) {
 		x := m.logs[l.name]
 		x.lasting = true
 		x.synced = max(x.synced, l.durable.synced.Load(), l.RecoveryPoint())
-		x.cutting, x.wiping = -1, -1
+		x.cutting, x.wiping, x.round = -1, -1, nil
 	}
 }
 
@@ -51,6 +52,12 @@ type logModel struct {
 	seen         map[int64]bool // producers that ever appended
 	hole         bool           // batches are missing (see mayLack), of which a snapshot of producers may know
 
+	// gaps: a round of compaction was done. It left alone what lies from uncleanedFrom on, and no key twice between
+	// mapped and where the next begins. round is the one under way.
+	gaps                  bool
+	uncleanedFrom, mapped int64
+	round                 *cleanedLog
+
 	// cutting is where the operation under way cuts the log, wiping where it lets it begin anew; -1: it does not.
 	cutting, wiping int64
 }
@@ -58,7 +65,7 @@ type logModel struct {
 func (m *logModel) clone() *logModel {
 	c := *m
 	c.batches, c.bases, c.seen = slices.Clone(m.batches), slices.Clone(m.bases), maps.Clone(m.seen)
-	c.cutting, c.wiping = -1, -1
+	c.cutting, c.wiping, c.round = -1, -1, nil
 	return &c
 }
 
@@ -85,8 +92,11 @@ func (m *logModel) at(off int64) int {
 func (m *logModel) mayLack(i int, l *Log, b batch.Batch) bool {
 	list := l.segs.Load()
 	begins := b == nil || list.s[list.find(b.BaseOffset())].base == b.BaseOffset()
-	return l.topic == modelCompacted && m.bases[i] >= m.synced && begins
+	return m.gappy() && m.bases[i] >= m.synced && begins
 }
+
+// gappy tells whether recovery expects gaps between offsets.
+func (m *logModel) gappy() bool { return m.gaps || strings.HasPrefix(m.name, modelCompacted) }
 
 // cut makes the log end at off, which is where a batch begins or the end.
 func (m *logModel) cut(off int64) {
@@ -99,6 +109,7 @@ func (m *logModel) cut(off int64) {
 func (m *logModel) startOver(off int64) {
 	m.batches, m.bases = nil, nil
 	m.start, m.end, m.synced, m.lastingStart, m.hole = off, off, 0, off, false
+	m.uncleanedFrom, m.mapped = 0, 0
 }
 
 // drop forgets batches that are below the lasting start, whatever a crash leaves, but for some that may be in the

@@ -358,9 +358,10 @@ func (x *sparseIndex) cut(keep func(indexEntry) bool) (last indexEntry, err erro
 		return last, err
 	}
 	last.key = -1
-	fd, err := sys.OpenFile(x.path, os.O_RDWR, 0)
+	path := x.file()
+	fd, err := sys.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		return last, &os.PathError{Op: "open", Path: x.path, Err: err}
+		return last, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer sys.CloseFile(fd)
 	b := make([]byte, x.entrySize)
@@ -368,7 +369,7 @@ func (x *sparseIndex) cut(keep func(indexEntry) bool) (last indexEntry, err erro
 	for hi-lo > 1 {
 		mid := (lo + hi) / 2
 		if err := sys.PreadFull(fd, b, int64(mid*x.entrySize)); err != nil {
-			return last, &os.PathError{Op: "read", Path: x.path, Err: err}
+			return last, &os.PathError{Op: "read", Path: path, Err: err}
 		}
 		if e := x.decode(b); keep(e) {
 			lo, last = mid, e
@@ -381,7 +382,7 @@ func (x *sparseIndex) cut(keep func(indexEntry) bool) (last indexEntry, err erro
 	x.mu.Unlock()
 	x.count, x.lastKey = hi, last.key
 	if err := sys.Truncate(fd, int64(hi*x.entrySize)); err != nil {
-		return last, &os.PathError{Op: "truncate", Path: x.path, Err: err}
+		return last, &os.PathError{Op: "truncate", Path: path, Err: err}
 	}
 	return last, nil
 }

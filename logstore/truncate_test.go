@@ -211,3 +211,22 @@ func TestTruncateTransactions(t *testing.T) {
 		d.Close()
 	}
 }
+
+// TestTruncateCompacted cuts a segment that compaction has put in place since the start.
+func TestTruncateCompacted(t *testing.T) {
+	r := newRuleLog(t, nil, always)
+	r.add(1, "a=1")
+	r.add(2, "b=1")
+	r.add(3, "a=2")
+	r.add(4, "c=1")
+	r.want(r.clean(), "1:b=1 2:a=2 3:c=1")
+	if err := r.l.TruncateTo(2); err != nil {
+		t.Fatal(err)
+	}
+	r.add(5, "d=1")
+	r.want(r.state(), "1:b=1 2:d=1")
+	if off, _, ok, err := r.l.OffsetForTime(3); off != 2 || !ok || err != nil {
+		t.Errorf("time 3 is at %d, %v %v", off, ok, err)
+	}
+	checkIndexes(t, r.l.dir)
+}

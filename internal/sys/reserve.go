@@ -13,12 +13,27 @@ var ErrNoReserve = errors.New("the file system cannot reserve space")
 // behind the end are invisible but for the space they take. ErrNoReserve, or what the file system said (ENOSPC): part
 // of the range may have its blocks.
 func Reserve(fd int, off, n int64) error {
+	switch err := allocate(fd, unix.FALLOC_FL_KEEP_SIZE, off, n); err {
+	case unix.EOPNOTSUPP, unix.ENOSYS:
+		return ErrNoReserve
+	default:
+		return err
+	}
+}
+
+func allocate(fd int, mode uint32, off, n int64) error {
+	if tracing {
+		_, err := traced(Change{Kind: ChangeReserve, FD: fd, Off: off, Size: n}, func(*Change) (int, error) {
+			return 0, fallocate(fd, mode, off, n)
+		})
+		return err
+	}
+	return fallocate(fd, mode, off, n)
+}
+
+func fallocate(fd int, mode uint32, off, n int64) error {
 	for {
-		switch err := unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, off, n); err {
-		case unix.EINTR:
-		case unix.EOPNOTSUPP, unix.ENOSYS:
-			return ErrNoReserve
-		default:
+		if err := unix.Fallocate(fd, mode, off, n); err != unix.EINTR {
 			return err
 		}
 	}
@@ -37,14 +52,11 @@ func Unreserve(fd int, size int64) error {
 	if err != nil || kept <= roundUp(size) {
 		return err
 	}
-	for {
-		switch err := unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, roundUp(size), 1<<40); err {
-		case unix.EINTR:
-		case unix.EOPNOTSUPP, unix.ENOSYS:
-			return nil
-		default:
-			return err
-		}
+	switch err := allocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, roundUp(size), 1<<40); err {
+	case unix.EOPNOTSUPP, unix.ENOSYS:
+		return nil
+	default:
+		return err
 	}
 }
 
