@@ -46,6 +46,9 @@ func (x *loading) recover() (end int64, failed, err error) {
 		s := x.segs[i]
 		if i < first {
 			ok, err := x.trust(i, &w)
+			if ok && err == nil && x.atEdge(i, first) {
+				ok, err = s.indexesFinal(x.segs[first].base)
+			}
 			if err != nil {
 				return 0, nil, err
 			}
