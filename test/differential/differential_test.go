@@ -25,6 +25,7 @@ func TestSluiceAgreesWithKafka(t *testing.T) {
 
 func TestKafkaAgreesWithKafka(t *testing.T) {
 	w := newWorld(t, testkit.StartKafka(t), testkit.StartKafka(t), twoKafkas())
+	w.twins = true
 	w.run(t)
 	if !t.Failed() {
 		reportExceptions(t, w.exceptions)

@@ -42,6 +42,7 @@ type pair struct {
 
 // world is what the cases of one run share.
 type world struct {
+	twins      bool // both sides are Kafkas
 	sides      [2]*side
 	exceptions []*exception
 	done       map[string]bool // preparations made, by name
