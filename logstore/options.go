@@ -217,7 +217,7 @@ func (o Options) withDefaults() Options {
 		o.Progress = new(Progress)
 	}
 	if o.freeSpace == nil {
-		o.freeSpace = freeSpace
+		o.freeSpace = sys.FreeSpace
 	}
 	if o.pwrite == nil {
 		o.pwrite = o.Write

@@ -3,7 +3,6 @@ package logstore
 import (
 	"bufio"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -135,19 +134,15 @@ func (x *loading) trust(i int, w *walk) (ok bool, err error) {
 	if offset.val > 0 {
 		w.next = s.base + offset.key // that batch is read again below
 	}
-	for pos := offset.val; pos < size; {
-		h, err := sc.headAt(s, pos, size)
-		if errors.Is(err, ErrCorrupt) {
-			return false, nil
-		}
-		if err != nil {
-			return false, err
-		}
+	ok, err = sc.eachHead(s, offset.val, size, func(h head) bool {
 		if h.maxTime > s.maxTime {
 			s.maxTime, s.maxTimeOff = h.maxTime, h.last
 		}
 		w.next = h.last + 1
-		pos += h.size
+		return true
+	})
+	if err != nil || !ok {
+		return false, err
 	}
 	h, err := sc.headAt(s, 0, size)
 	if err != nil {

@@ -43,7 +43,13 @@ func (s *segment) indexesFinal(next int64) (bool, error) {
 	defer s.Release()
 	sc := getScratch()
 	defer putScratch(sc)
-	for pos := from.val; pos < size; {
+	return sc.eachHead(s, from.val, size, func(h head) bool { return h.maxTime <= s.maxTime })
+}
+
+// eachHead calls f with the headers of the batches of s from pos up to size. ok is false when f has said so, or when
+// what is there is no batch. The caller has a hold.
+func (sc *scratch) eachHead(s *segment, pos, size int64, f func(head) bool) (ok bool, err error) {
+	for pos < size {
 		h, err := sc.headAt(s, pos, size)
 		if errors.Is(err, ErrCorrupt) {
 			return false, nil
@@ -51,7 +57,7 @@ func (s *segment) indexesFinal(next int64) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if h.maxTime > s.maxTime {
+		if !f(h) {
 			return false, nil
 		}
 		pos += h.size

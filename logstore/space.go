@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
-
-	"github.com/sluice-mq/sluice/internal/sys"
 )
 
 // space keeps appends away from the last bytes of a file system: below a floor of free bytes they are refused, so that
@@ -136,6 +134,3 @@ func (x *space) lookSoon() {
 	default:
 	}
 }
-
-// freeSpace is Options.freeSpace by default.
-func freeSpace(path string) (free, total int64, err error) { return sys.FreeSpace(path) }
