@@ -15,7 +15,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -91,9 +90,8 @@ func handOver(t *testing.T, end func(*kafka), endSluice func(*testkit.Broker)) {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	k := newKafka(t)
-	open := fill(ctx, t, k.address)
+	open, now := fill(ctx, t, k.address)
 	settled(ctx, t, kadm.NewClient(connect(t, k.address)), func() bool { return hasLine(k.file("cleaner-offset-checkpoint"), compacted) })
-	now := time.Now().UnixMilli() - 3000 // somewhere in the load
 	before := look(ctx, t, k.address, now, true)
 	records := committedRecords(ctx, t, k.address, before[place{txns, 0}].stable)
 	end(k)

@@ -65,8 +65,10 @@ func send(ctx context.Context, t *testing.T, cl *kgo.Client, records ...*kgo.Rec
 	}
 }
 
-// fill is the load. The transactional client is given back with a transaction open.
-func fill(ctx context.Context, t *testing.T, address string) *kgo.Client {
+// fill is the load. The transactional client is given back with a transaction open, and a timestamp in the middle of the
+// transactions. It is later than all of the compacted topic: Kafka takes the time of the file for the newest timestamp of a
+// segment that compaction has emptied, and then finds nothing in those behind it.
+func fill(ctx context.Context, t *testing.T, address string) (open *kgo.Client, middle int64) {
 	t.Helper()
 	adm := kadm.NewClient(connect(t, address))
 	for topic, settings := range topics {
@@ -121,7 +123,7 @@ func fillCompacted(ctx context.Context, t *testing.T, address string) {
 	}
 }
 
-func fillTxns(ctx context.Context, t *testing.T, address string) *kgo.Client {
+func fillTxns(ctx context.Context, t *testing.T, address string) (open *kgo.Client, middle int64) {
 	var clients []*kgo.Client
 	for i := range 3 {
 		clients = append(clients, connect(t, address, kgo.TransactionalID(fmt.Sprint("txn ", i)), kgo.TransactionTimeout(limit),
@@ -129,6 +131,9 @@ func fillTxns(ctx context.Context, t *testing.T, address string) *kgo.Client {
 	}
 	outside := connect(t, address, kgo.ProducerBatchCompression(kgo.NoCompression()))
 	for round := range 12 {
+		if round == 6 {
+			middle = time.Now().UnixMilli()
+		}
 		for i, cl := range clients {
 			if err := cl.BeginTransaction(); err != nil {
 				t.Fatal(err)
@@ -149,7 +154,7 @@ func fillTxns(ctx context.Context, t *testing.T, address string) *kgo.Client {
 	}
 	send(ctx, t, last, record(txns, 0, 9999, 100))
 	send(ctx, t, outside, record(txns, 0, 10000, 100))
-	return last
+	return last, middle
 }
 
 // appendMore adds to the topics by all codecs.
