@@ -12,7 +12,7 @@ GOTEST := $(GO) test -shuffle=on
 SCRIPTS = $(shell find . -name '*.sh' -not -path './bin/*') .ci/run
 COST = $(shell grep -rlE --include='*_test.go' '^//go:build !race' . | xargs -r -n1 dirname | sort -u)
 
-.PHONY: help build run demo test test-cost lint fuzz-smoke clients bench-kafka ci clean
+.PHONY: help build run demo test test-cost lint fuzz-smoke faults clients bench-kafka bench-storage ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,19 +48,30 @@ fuzz-smoke: ## each fuzz test for some seconds
 		echo "$$package $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime 5s "$$package"; \
 	done
 
+faults: build ## disks that are full (tmpfs) or fail (strace), under load; as root, or in namespaces of their own
+	test/peers/install.sh strace
+	SLUICE_BIN=$(CURDIR)/bin/sluice $(GO) test -count=1 -tags peers,invariants -timeout 5m ./test/faults
+
 clients: build ## real clients and tools, the comparison with Kafka, kafka-dump-log; installs what it needs when root
 	test/peers/install.sh
 	test/peers/kafka.sh fetch
 	cd test/clients && $(GO) vet ./...
-	$(GO) test -count=1 -tags peers,invariants -timeout 10m ./test/differential
+	$(GO) test -count=1 -tags peers,invariants -timeout 30m ./test/differential
 	$(GO) test -count=1 -tags peers,invariants -timeout 10m -run KafkaReads ./test/restart
+	$(GO) test -count=1 -tags peers,invariants -timeout 20m ./test/adopt
 	SLUICE_BIN=$(CURDIR)/bin/sluice test/clients/run.sh
 
 bench-kafka: build ## benchmark against Kafka 4.3 on this machine
 	test/peers/install.sh java mvn
 	$(GO) run ./test/compare -sluice bin/sluice -kafka test/peers/kafka.sh
 
-ci: lint test test-cost clients ## all that must pass
+bench-storage: build ## benchmark of the log: appends, syncs, many partitions, recovery; some ten minutes
+	test/peers/install.sh java mvn
+	mkdir -p out
+	$(GO) build -o bin/storage ./test/storage
+	bin/storage -sluice bin/sluice -kafka test/peers/kafka.sh -json out/storage.json
+
+ci: lint test test-cost faults clients ## all that must pass
 
 clean: ## remove what was built
 	rm -rf bin

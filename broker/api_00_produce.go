@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 
+	"github.com/sluice-mq/sluice/logstore"
 	"github.com/sluice-mq/sluice/wire"
 	"github.com/sluice-mq/sluice/wire/batch"
 )
@@ -88,7 +89,7 @@ func (c *call) produceTo(t *Topic, p *wire.ProducePartition, r *wire.ProducePart
 	r.BaseOffset, r.LogAppendTime, r.LogStartOffset = -1, -1, -1
 	part := t.partition(p.Index)
 	if part == nil {
-		r.Error = wire.UnknownTopicOrPartition
+		r.Error = t.unavailable(p.Index)
 		return
 	}
 	b, err := batch.Single(p.Records)
@@ -115,7 +116,7 @@ func (c *call) produceTo(t *Topic, p *wire.ProducePartition, r *wire.ProducePart
 		// Nobody can have begun the transaction. It is Kafka's answer while it finds no coordinator: clients try again.
 		r.Error, r.ErrorMessage = wire.NotEnoughReplicas, "transactions are not served"
 		return
-	case acks == acksAll && t.Config.MinInSyncReplicas > 1:
+	case acks == acksAll && len(part.ISR) < min(int(t.Config.MinInSyncReplicas), len(part.Replicas)):
 		r.Error = wire.NotEnoughReplicas
 		return
 	}
@@ -168,6 +169,9 @@ func (p *Partition) fail(r *wire.ProducePartitionResponse, err error) {
 	case wire.MessageTooLarge, wire.RecordListTooLarge, wire.CorruptMessage, wire.KafkaStorageError, wire.NotLeaderOrFollower:
 	default:
 		r.LogStartOffset = p.log.StartOffset()
+	}
+	if errors.Is(err, logstore.ErrNoSpace) || errors.Is(err, logstore.ErrLossy) {
+		r.ErrorMessage = err.Error() // Kafka has no such state, and nothing else would tell the producer's log
 	}
 	var rule *batch.RuleError
 	if errors.As(err, &rule) && len(rule.Records) > 0 {

@@ -7,6 +7,9 @@ import (
 	"github.com/sluice-mq/sluice/wire"
 )
 
+// readCommitted is the isolation level of consumers that see no transaction before its commit; 0 is the other one.
+const readCommitted = 1
+
 // Fetch, versions 4 to 12: 5 log start offset, 7 sessions (KIP-227), 9 leader epoch, 10 zstd, 11 rack, 12 flexible.
 func fetchAPI() api {
 	return api{key: wire.KeyFetch, min: 4, max: 12, maxBody: maxMessageBody, handle: (*call).fetch}
@@ -21,7 +24,7 @@ func (c *call) fetch() {
 	f := c.loop.newFetch(c)
 	f.maxBytes = min(int64(req.MaxBytes), c.b.limits.fetchMaxBytes)
 	f.minBytes = min(int64(req.MinBytes), f.maxBytes)
-	f.wantsLSO = req.IsolationLevel == 1
+	f.committed = req.IsolationLevel == readCommitted
 	if code := f.openSession(req); code != wire.None {
 		f.refuse(code)
 		return
@@ -143,9 +146,9 @@ func (f *fetch) answer() {
 func (f *fetch) write(out *netpoll.Out, w *wire.FetchWriter, p *fetchPart) {
 	r := &f.loop.fetchPart
 	r.Reset(p.index)
-	r.Error, r.HighWatermark, r.LastStableOffset, r.LogStartOffset = p.err, p.highWatermark, p.highWatermark, p.logStart
-	if f.wantsLSO && p.err == wire.None {
-		r.Aborted = noAborted
+	r.Error, r.HighWatermark, r.LastStableOffset, r.LogStartOffset = p.err, p.highWatermark, p.lastStable, p.logStart
+	if f.committed && p.err == wire.None {
+		r.Aborted = p.aborted
 	}
 	out.Buf = w.AppendPartition(out.Buf, r, p.n)
 	for i := p.from; i < p.to; i++ {

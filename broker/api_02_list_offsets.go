@@ -50,7 +50,11 @@ func listOffsets(c *call, req *kmsg.ListOffsetsRequest) kmsg.Response {
 			case p.Timestamp < maxTimestamp || p.Timestamp == maxTimestamp && c.version() < 7:
 				rp.ErrorCode = int16(wire.UnsupportedVersion)
 			default:
-				topic.partition(p.Partition).listOffset(p.Timestamp, p.CurrentLeaderEpoch, &rp)
+				if part := topic.partition(p.Partition); part == nil {
+					rp.ErrorCode = int16(topic.unavailable(p.Partition))
+				} else {
+					part.listOffset(p.Timestamp, p.CurrentLeaderEpoch, req.IsolationLevel == readCommitted, &rp)
+				}
 			}
 			rt.Partitions = append(rt.Partitions, rp)
 		}
@@ -59,10 +63,11 @@ func listOffsets(c *call, req *kmsg.ListOffsetsRequest) kmsg.Response {
 	return resp
 }
 
-// listOffset answers for one partition; p may be nil. Nothing found is offset -1 and timestamp -1 without an error.
-func (p *Partition) listOffset(timestamp int64, epoch int32, r *kmsg.ListOffsetsResponseTopicPartition) {
-	if p == nil {
-		r.ErrorCode = int16(wire.UnknownTopicOrPartition)
+// listOffset answers for one partition. Nothing found is offset -1 and timestamp -1 without an error. With committed the
+// partition ends at its last stable offset.
+func (p *Partition) listOffset(timestamp int64, epoch int32, committed bool, r *kmsg.ListOffsetsResponseTopicPartition) {
+	if p.offline() {
+		r.ErrorCode = int16(wire.KafkaStorageError)
 		return
 	}
 	if refusal := p.checkEpoch(epoch); refusal != nil {
@@ -70,10 +75,13 @@ func (p *Partition) listOffset(timestamp int64, epoch int32, r *kmsg.ListOffsets
 		return
 	}
 	var err error
-	found := true
+	found, end := true, p.highWatermark
+	if committed {
+		end = p.log.LastStableOffset
+	}
 	switch timestamp {
 	case latestOffset:
-		r.Offset = p.highWatermark()
+		r.Offset = end()
 	case earliestOffset:
 		r.Offset = p.log.StartOffset()
 	case maxTimestamp:
@@ -82,7 +90,7 @@ func (p *Partition) listOffset(timestamp int64, epoch int32, r *kmsg.ListOffsets
 		r.Offset, r.Timestamp, found, err = p.log.OffsetForTime(timestamp)
 	}
 	if timestamp >= 0 || timestamp == maxTimestamp {
-		found = found && r.Offset < p.highWatermark() // what waits for the disk is not there yet
+		found = found && r.Offset < end() // what waits for the disk is not there yet
 	}
 	switch {
 	case err != nil:

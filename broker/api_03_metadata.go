@@ -38,7 +38,7 @@ func metadata(c *call, req *kmsg.MetadataRequest) kmsg.Response {
 	switch {
 	case req.Topics == nil || (c.version() == 0 && len(req.Topics) == 0):
 		for _, t := range image.Topics() {
-			resp.Topics = append(resp.Topics, describe(t))
+			resp.Topics = append(resp.Topics, describe(image, t))
 		}
 	case slices.ContainsFunc(req.Topics, hasID):
 		resp.Topics = topicsByID(image, req)
@@ -80,7 +80,7 @@ func topicsByID(image *Image, req *kmsg.MetadataRequest) (out []kmsg.MetadataRes
 		}
 		seen[id] = true
 		if t := image.TopicByID(id); t != nil {
-			out = append(out, describe(t))
+			out = append(out, describe(image, t))
 			continue
 		}
 		r := kmsg.NewMetadataResponseTopic()
@@ -101,7 +101,7 @@ func (c *call) topicsByName(image *Image, req *kmsg.MetadataRequest) (out []kmsg
 		}
 		seen[*name] = true
 		if t := image.TopicNamed(*name); t != nil {
-			out = append(out, describe(t))
+			out = append(out, describe(image, t))
 			continue
 		}
 		r := kmsg.NewMetadataResponseTopic()
@@ -116,15 +116,26 @@ func (c *call) topicsByName(image *Image, req *kmsg.MetadataRequest) (out []kmsg
 	return out
 }
 
-func describe(t *Topic) kmsg.MetadataResponseTopic {
+// describe: a partition in a directory that is offline has no leader, as in Kafka. A lossy log has one, since what is
+// whole of it can be read; that it is in the list of offline replicas and of nobody in sync is what tells people
+// (kafka-topics --describe --under-replicated-partitions).
+func describe(image *Image, t *Topic) kmsg.MetadataResponseTopic {
 	r := kmsg.NewMetadataResponseTopic()
 	r.Topic, r.TopicID, r.IsInternal = &t.Name, t.ID, t.Internal
 	for i, p := range t.Partitions {
 		rp := kmsg.NewMetadataResponseTopicPartition()
 		rp.Partition = int32(i)
-		if p == nil { // its directory is missing
+		switch {
+		case p == nil: // its directory could not be opened, or is missing: with one broker it was here
+			here := []int32{image.Nodes[0].ID}
 			rp.ErrorCode, rp.Leader, rp.LeaderEpoch = int16(wire.LeaderNotAvailable), -1, -1
-		} else {
+			rp.Replicas, rp.ISR, rp.OfflineReplicas = here, here, here
+		case p.offline():
+			rp.ErrorCode, rp.Leader, rp.LeaderEpoch = int16(wire.LeaderNotAvailable), -1, p.leaderEpoch()
+			rp.Replicas, rp.ISR, rp.OfflineReplicas = p.Replicas, p.ISR, p.Replicas
+		case p.log.Damage() != nil:
+			rp.Leader, rp.LeaderEpoch, rp.Replicas, rp.OfflineReplicas = p.Leader, p.leaderEpoch(), p.Replicas, p.Replicas
+		default:
 			rp.Leader, rp.LeaderEpoch, rp.Replicas, rp.ISR = p.Leader, p.leaderEpoch(), p.Replicas, p.ISR
 		}
 		r.Partitions = append(r.Partitions, rp)

@@ -20,25 +20,39 @@ func createTopics(c *call, req *kmsg.CreateTopicsRequest) kmsg.Response {
 	for _, t := range req.Topics {
 		times[t.Topic]++
 	}
+	var specs []TopicSpec
+	var at []int // their places in the answer
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		switch n := times[t.Topic]; {
 		case n == 1:
-			resp.Topics = append(resp.Topics, c.b.createTopic(t, req.ValidateOnly))
+			spec, err := topicSpec(t)
+			if err == nil {
+				specs, at = append(specs, spec), append(at, len(resp.Topics))
+			}
+			resp.Topics = append(resp.Topics, creation(t.Topic, nil, err))
 		case n > 1: // named more than once: refused, and answered once
 			times[t.Topic] = answered
 			resp.Topics = append(resp.Topics, creation(t.Topic, nil, refuse(wire.InvalidRequest, "Duplicate topic name.")))
 		}
 	}
+	for i, made := range c.b.catalog.CreateAll(specs, req.ValidateOnly) {
+		r := creation(specs[i].Name, made.Topic, made.Err)
+		if made.Err == nil {
+			r.Configs = c.b.settings(made.Topic)
+		}
+		resp.Topics[at[i]] = r
+	}
 	return resp
 }
 
-func (b *Broker) createTopic(t *kmsg.CreateTopicsRequestTopic, validateOnly bool) kmsg.CreateTopicsResponseTopic {
+// topicSpec is what t asks for, if that can be told.
+func topicSpec(t *kmsg.CreateTopicsRequestTopic) (TopicSpec, error) {
 	spec := TopicSpec{Name: t.Topic, Partitions: t.NumPartitions, Replication: t.ReplicationFactor}
 	for _, a := range t.ReplicaAssignment {
 		if _, twice := spec.Assignment[a.Partition]; twice {
-			return creation(t.Topic, nil, refuse(wire.InvalidReplicaAssignment,
-				"Found multiple manual partition assignments for partition %d", a.Partition))
+			return spec, refuse(wire.InvalidReplicaAssignment,
+				"Found multiple manual partition assignments for partition %d", a.Partition)
 		}
 		if spec.Assignment == nil {
 			spec.Assignment = make(map[int32][]int32, len(t.ReplicaAssignment))
@@ -47,22 +61,17 @@ func (b *Broker) createTopic(t *kmsg.CreateTopicsRequestTopic, validateOnly bool
 	}
 	for _, kv := range t.Configs {
 		if kv.Value == nil {
-			return creation(t.Topic, nil, refuse(wire.InvalidConfig, "Null value not supported for topic configs: %s", kv.Name))
+			return spec, refuse(wire.InvalidConfig, "Null value not supported for topic configs: %s", kv.Name)
 		}
 		if spec.Overrides == nil {
 			spec.Overrides = make(map[string]string, len(t.Configs))
 		}
 		spec.Overrides[kv.Name] = *kv.Value
 	}
-	made, err := b.catalog.Create(spec, validateOnly)
-	r := creation(t.Topic, made, err)
-	if err == nil {
-		r.Configs = b.settings(made)
-	}
-	return r
+	return spec, nil
 }
 
-// creation is the answer for one topic: what was made, or why it was not.
+// creation is the answer for one topic: what was made, or why it was not. With neither it is a place to fill.
 func creation(name string, made *Topic, err error) kmsg.CreateTopicsResponseTopic {
 	r := kmsg.NewCreateTopicsResponseTopic()
 	r.Topic = name
@@ -73,12 +82,14 @@ func creation(name string, made *Topic, err error) kmsg.CreateTopicsResponseTopi
 		r.ErrorCode, r.ErrorMessage = int16(codeOf(err)), &text
 		return r
 	}
-	r.TopicID, r.NumPartitions, r.ReplicationFactor = made.ID, int32(len(made.Partitions)), 1
+	if made != nil {
+		r.TopicID, r.NumPartitions, r.ReplicationFactor = made.ID, int32(len(made.Partitions)), 1
+	}
 	return r
 }
 
 func (b *Broker) settings(t *Topic) []kmsg.CreateTopicsResponseTopicConfig {
-	entries := config.TopicEntries(t.Overrides, b.values)
+	entries := config.TopicEntries(t.Overrides, b.catalog.Image().Config)
 	out := make([]kmsg.CreateTopicsResponseTopicConfig, 0, len(entries))
 	for _, e := range entries {
 		k := kmsg.NewCreateTopicsResponseTopicConfig()

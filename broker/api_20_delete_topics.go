@@ -24,6 +24,9 @@ func deleteTopics(c *call, req *kmsg.DeleteTopicsRequest) kmsg.Response {
 			ids[t.TopicID]++
 		}
 	}
+	image, chosen := c.b.catalog.Image(), make(map[*Topic]bool)
+	var topics []*Topic
+	var at []int // their places in the answer
 	for _, t := range req.Topics {
 		r := kmsg.NewDeleteTopicsResponseTopic()
 		r.Topic, r.TopicID = t.Topic, t.TopicID
@@ -42,37 +45,49 @@ func deleteTopics(c *call, req *kmsg.DeleteTopicsRequest) kmsg.Response {
 			ids[t.TopicID] = answered
 			err = refuse(wire.InvalidRequest, "Duplicate topic id.")
 		default:
-			err = c.deleteTopic(t, &r)
+			var found *Topic
+			if found, err = c.topicToDelete(image, t, chosen); err == nil {
+				chosen[found] = true
+				r.Topic, r.TopicID = &found.Name, found.ID
+				topics, at = append(topics, found), append(at, len(resp.Topics))
+			}
 		}
-		if err != nil {
-			text := err.Error()
-			r.ErrorCode, r.ErrorMessage = int16(codeOf(err)), &text
-		}
+		failed(&r, err)
 		resp.Topics = append(resp.Topics, r)
+	}
+	for i, err := range c.b.catalog.DeleteAll(topics) {
+		failed(&resp.Topics[at[i]], err)
 	}
 	return resp
 }
 
-func (c *call) deleteTopic(want kmsg.DeleteTopicsRequestTopic, r *kmsg.DeleteTopicsResponseTopic) error {
+// failed puts err, if there is one, into the answer.
+func failed(r *kmsg.DeleteTopicsResponseTopic, err error) {
+	if err != nil {
+		text := err.Error()
+		r.ErrorCode, r.ErrorMessage = int16(codeOf(err)), &text
+	}
+}
+
+// topicToDelete is the topic that the request wants gone; others are those it named before.
+func (c *call) topicToDelete(image *Image, want kmsg.DeleteTopicsRequestTopic, others map[*Topic]bool) (t *Topic, err error) {
 	if !c.b.limits.deleteTopics {
 		if c.version() < 3 {
-			return refuse(wire.InvalidRequest, "Topic deletion is disabled.")
+			return nil, refuse(wire.InvalidRequest, "Topic deletion is disabled.")
 		}
-		return refuse(wire.TopicDeletionDisabled, "%s", wire.TopicDeletionDisabled.Message())
+		return nil, refuse(wire.TopicDeletionDisabled, "%s", wire.TopicDeletionDisabled.Message())
 	}
-	image := c.b.catalog.Image()
-	var t *Topic
 	if want.Topic != nil {
 		t = image.TopicNamed(*want.Topic)
 	} else {
 		t = image.TopicByID(want.TopicID)
 	}
+	there := t != nil && !others[t] // named before, by the other of name and id: it will be gone
 	switch {
-	case t == nil && want.Topic == nil:
-		return refuse(wire.UnknownTopicID, "%s", wire.UnknownTopicID.Message())
-	case t == nil:
-		return refuse(wire.UnknownTopicOrPartition, "%s", wire.UnknownTopicOrPartition.Message())
+	case !there && want.Topic == nil:
+		return nil, refuse(wire.UnknownTopicID, "%s", wire.UnknownTopicID.Message())
+	case !there:
+		return nil, refuse(wire.UnknownTopicOrPartition, "%s", wire.UnknownTopicOrPartition.Message())
 	}
-	r.Topic, r.TopicID = &t.Name, t.ID
-	return c.b.catalog.Delete(t)
+	return t, nil
 }

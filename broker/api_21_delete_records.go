@@ -74,7 +74,7 @@ func (t *Topic) deleteRecords(i int32, offset int64) (r kmsg.DeleteRecordsRespon
 	p := t.partition(i)
 	switch {
 	case p == nil:
-		r.ErrorCode = int16(wire.UnknownTopicOrPartition)
+		r.ErrorCode = int16(t.unavailable(i))
 		return r, nil
 	case t.Internal:
 		r.ErrorCode = int16(wire.InvalidTopicException)

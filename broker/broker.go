@@ -1,16 +1,10 @@
 package broker
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -23,7 +17,6 @@ import (
 
 // Broker is one running broker.
 type Broker struct {
-	values     *config.Values
 	log        *slog.Logger
 	advertised []config.Listener
 	limits     limits
@@ -31,7 +24,9 @@ type Broker struct {
 	apis  []api
 	byKey []*api // by key; nil where not served
 
-	dirs        []*logstore.Dir
+	logDirs     []string        // log.dirs
+	dirs        []*logstore.Dir // those that could be opened, in the order of log.dirs
+	broken      []brokenDir     // the others
 	catalog     Catalog
 	producerIDs producerIDs
 	sessions    *fetchSessions
@@ -45,10 +40,12 @@ type Broker struct {
 	ended    sync.Once
 
 	// Counters that are not on the data path.
-	parked atomic.Int64 // fetches waiting
+	parked     atomic.Int64 // fetches waiting
+	slowWrites atomic.Int64 // appends whose write took more than logstore.SlowWriteAfter
+
 	hungUp atomic.Int64 // connections closed for what they sent
 
-	adjustLogs func(*logstore.Options) // for tests of devices that fail; nil
+	adjustLogs func(*logstore.Options) // nil: nothing; tests have devices that fail
 
 	mu    sync.Mutex
 	loops []*loop // guarded by mu; grows as loops see their first connection
@@ -71,10 +68,18 @@ func Start(cfg *config.Broker, values *config.Values, log *slog.Logger) (*Broker
 	return start(cfg, values, log, nil)
 }
 
+// Progress is how far the opening of the log directories has come.
+type Progress = logstore.Progress
+
+// StartTelling is Start with p told meanwhile how far it has come.
+func StartTelling(p *Progress, cfg *config.Broker, values *config.Values, log *slog.Logger) (*Broker, error) {
+	return start(cfg, values, log, func(o *logstore.Options) { o.Progress = p })
+}
+
 func start(cfg *config.Broker, values *config.Values, log *slog.Logger, adjustLogs func(*logstore.Options)) (*Broker, error) {
 	b := &Broker{
 		adjustLogs: adjustLogs,
-		values:     values, log: log, advertised: cfg.Advertised, started: time.Now(),
+		log:        log, logDirs: cfg.LogDirs, advertised: cfg.Advertised, started: time.Now(),
 		limits: limits{
 			fetchMaxBytes: int64(cfg.FetchMaxBytes), autoCreate: cfg.AutoCreateTopics,
 			deleteTopics: cfg.DeleteTopics, drain: cfg.DrainTimeout,
@@ -82,7 +87,14 @@ func start(cfg *config.Broker, values *config.Values, log *slog.Logger, adjustLo
 		sessions: newFetchSessions(cfg.FetchSessions),
 	}
 	b.register(registered())
-	if err := b.openDirs(cfg); err != nil {
+	adopted, err := planAdoption(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.openDirs(cfg, adopted); err != nil {
+		return nil, errors.Join(err, b.closeDirs())
+	}
+	if err := adopted.register(b.dirs, log); err != nil {
 		return nil, errors.Join(err, b.closeDirs())
 	}
 	catalog, err := openDirCatalog(cfg, values, b.dirs, log)
@@ -96,6 +108,7 @@ func start(cfg *config.Broker, values *config.Values, log *slog.Logger, adjustLo
 		b.workers.close()
 		return nil, errors.Join(err, b.closeDirs())
 	}
+	catalog.onChange(b.reconfigure)
 	return b, nil
 }
 
@@ -122,47 +135,6 @@ func (b *Broker) register(apis []api) {
 		}
 		b.byKey[a.key] = a
 	}
-}
-
-// openDirs opens every log directory. All must be of one cluster: the first that was used before names it, new ones
-// join it.
-func (b *Broker) openDirs(cfg *config.Broker) error {
-	id := logstore.Identity{NodeID: cfg.NodeID}
-	t := cfg.TopicDefaults
-	s := logSettings(&t)
-	opts := logstore.Options{
-		SegmentBytes: s.SegmentBytes, SegmentMillis: s.SegmentMillis,
-		IndexIntervalBytes: s.IndexIntervalBytes, IndexMaxBytes: s.IndexMaxBytes,
-		ProducerExpiration: cfg.ProducerExpiration, ProducerExpirationCheck: cfg.ProducerExpirationCheck,
-		MaxProducers: cfg.MaxProducers, RetentionInterval: cfg.RetentionCheck, FlushCheckInterval: cfg.FlushCheck,
-		TailBytes: cfg.TailBytes, Logger: b.log,
-	}
-	if b.adjustLogs != nil {
-		b.adjustLogs(&opts)
-	}
-	open := make(map[string]*logstore.Dir)
-	for _, path := range usedFirst(cfg.LogDirs) {
-		d, err := logstore.OpenDir(path, id, opts)
-		if err != nil {
-			return err
-		}
-		open[path] = d
-		b.dirs = append(b.dirs, d)
-		id.ClusterID = d.ClusterID()
-	}
-	for i, path := range cfg.LogDirs {
-		b.dirs[i] = open[path]
-	}
-	return nil
-}
-
-// usedFirst puts directories that have a meta.properties, and so a cluster, before those that are to join it.
-func usedFirst(paths []string) []string {
-	isNew := func(path string) int {
-		_, err := os.Stat(filepath.Join(path, "meta.properties"))
-		return boolInt(errors.Is(err, fs.ErrNotExist))
-	}
-	return slices.SortedStableFunc(slices.Values(paths), func(a, b string) int { return cmp.Compare(isNew(a), isNew(b)) })
 }
 
 func (b *Broker) closeDirs() error {
@@ -235,12 +207,4 @@ func (c *call) endpoint(*Node) (host string, port int32) {
 		a.Port, _ = strconv.Atoi(localPort)
 	}
 	return a.Host, int32(a.Port)
-}
-
-// Ready tells why the broker cannot serve; nil when it can.
-func (b *Broker) Ready() error {
-	if b.draining.Load() {
-		return fmt.Errorf("the broker is stopping")
-	}
-	return nil
 }

@@ -16,17 +16,19 @@ var update = flag.Bool("update", false, "write docs/compat.md anew")
 var kafkaRanges = map[wire.Key]string{
 	wire.KeyProduce: "0–13", wire.KeyFetch: "4–18", wire.KeyListOffsets: "1–11", wire.KeyMetadata: "0–13",
 	wire.KeyFindCoordinator: "0–6", wire.KeyApiVersions: "0–4", wire.KeyCreateTopics: "2–7", wire.KeyDeleteTopics: "1–6",
-	wire.KeyDeleteRecords: "0–2", wire.KeyInitProducerId: "0–5", wire.KeyDescribeConfigs: "1–4", wire.KeyDescribeCluster: "0–2",
+	wire.KeyDeleteRecords: "0–2", wire.KeyInitProducerId: "0–5", wire.KeyDescribeConfigs: "1–4", wire.KeyAlterConfigs: "0–2", wire.KeyDescribeLogDirs: "1–5", wire.KeyCreatePartitions: "0–3", wire.KeyIncrementalAlterConfigs: "0–1", wire.KeyDescribeCluster: "0–2",
 }
 
 var compatNotes = map[wire.Key]string{
-	wire.KeyProduce:         "0 to 2 are advertised and refused, as Kafka does (KAFKA-18659); no transactional batches",
-	wire.KeyFetch:           "with sessions (KIP-227); no topic ids, no follower fetching",
-	wire.KeyDeleteRecords:   "on disk before the answer; segments that lie wholly below go at once",
-	wire.KeyFindCoordinator: "always COORDINATOR_NOT_AVAILABLE: no groups and transactions yet",
-	wire.KeyInitProducerId:  "ids for idempotent producers; transactional ids get COORDINATOR_NOT_AVAILABLE",
-	wire.KeyDescribeConfigs: "topics and this broker; nothing can be altered yet; not compared field by field yet",
-	wire.KeyMetadata:        "with auto-creation",
+	wire.KeyProduce:                 "0 to 2 are advertised and refused, as Kafka does (KAFKA-18659); no transactional batches",
+	wire.KeyFetch:                   "with sessions (KIP-227); no topic ids, no follower fetching",
+	wire.KeyDeleteRecords:           "on disk before the answer; segments that lie wholly below go at once",
+	wire.KeyFindCoordinator:         "always COORDINATOR_NOT_AVAILABLE: no groups and transactions yet",
+	wire.KeyInitProducerId:          "ids for idempotent producers; transactional ids get COORDINATOR_NOT_AVAILABLE",
+	wire.KeyDescribeConfigs:         "topics and brokers; no log levels, groups or client metrics",
+	wire.KeyAlterConfigs:            "topics and brokers; on disk and in force before the answer",
+	wire.KeyIncrementalAlterConfigs: "as AlterConfigs",
+	wire.KeyMetadata:                "with auto-creation",
 }
 
 // TestCompatTable keeps docs/compat.md as the list of APIs says.

@@ -1,17 +1,17 @@
 package broker
 
 import (
-	"crypto/rand"
-	"errors"
+	"context"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/sluice-mq/sluice/config"
 	"github.com/sluice-mq/sluice/logstore"
-	"github.com/sluice-mq/sluice/wire"
 )
 
 // dirCatalog is the catalogue of a broker without a coordinator: a topic exists when log.dirs holds its
@@ -22,27 +22,40 @@ import (
 // file until all are done, so that a crash between them leaves no half topic.
 type dirCatalog struct {
 	node     int32
-	values   *config.Values
+	alone    []int32              // of node only, shared by all partitions
+	values   *config.Values       // with what was set while running; guarded by mu
+	static   *config.Values       // without
+	changed  func(*config.Broker) // see onChange; guarded by mu
 	defaults *config.Broker
 	dirs     []*logstore.Dir
 	log      *slog.Logger
 
-	image   atomic.Pointer[Image]
-	closing atomic.Bool
+	several bool // there is more than one directory in log.dirs
+	missing bool // and not all could be opened
+
+	image  atomic.Pointer[Image]
+	ctx    context.Context // ends when the broker stops
+	cancel context.CancelFunc
 
 	mu    sync.Mutex // one change at a time; held while writing to disk
 	state *catalogState
 }
 
 func openDirCatalog(cfg *config.Broker, values *config.Values, dirs []*logstore.Dir, log *slog.Logger) (*dirCatalog, error) {
-	state, err := loadCatalogState(dirs)
+	state, stale, err := loadCatalogState(dirs, log)
 	if err != nil {
 		return nil, err
 	}
-	d := &dirCatalog{node: cfg.NodeID, values: values, defaults: cfg, dirs: dirs, log: log, state: state}
+	d := &dirCatalog{node: cfg.NodeID, alone: []int32{cfg.NodeID}, values: values, static: values, defaults: cfg, dirs: dirs,
+		log: log, state: state, changed: func(*config.Broker) {}, several: len(cfg.LogDirs) > 1, missing: len(cfg.LogDirs) > len(dirs)}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	if d.missing {
+		state.NextProducerID += producerIDGap
+	}
 	if err := d.clear(); err != nil {
 		return nil, err
 	}
+	d.loadBrokerSettings()
 	var logs []*logstore.Log
 	for _, dir := range dirs {
 		logs = append(logs, dir.Logs()...)
@@ -51,28 +64,121 @@ func openDirCatalog(cfg *config.Broker, values *config.Values, dirs []*logstore.
 	if err != nil {
 		return nil, err
 	}
-	im := &Image{ClusterID: dirs[0].ClusterID(), Controller: cfg.NodeID, Nodes: []Node{{ID: cfg.NodeID}}}
+	if d.several {
+		d.remember(topics, stale)
+	}
+	im := &Image{ClusterID: dirs[0].ClusterID(), Controller: cfg.NodeID, Nodes: []Node{{ID: cfg.NodeID}}, Config: d.values}
 	d.image.Store(im.withTopics(topics))
 	return d, nil
 }
 
-// clear removes what is there of unfinished topics.
+// producerIDGap is left out where a directory is missing, which may have the only trace of the last ids given out: more
+// than a broker gives out between two starts.
+const producerIDGap = 1_000_000_000
+
+// clear removes what is there of unfinished topics. Of those in directories that are missing it remains to be done.
 func (d *dirCatalog) clear() error {
 	if len(d.state.Unfinished) == 0 {
 		return nil
 	}
-	for _, dir := range d.dirs {
-		for _, l := range dir.Logs() {
-			if !slices.Contains(d.state.Unfinished, unfinishedTopic(l.Topic(), l.TopicID())) {
-				continue
-			}
-			d.log.Warn("removing a partition of a topic whose creation or deletion was cut short", "log", l.Name())
-			if err := dir.Delete(l); err != nil {
-				return err
-			}
+	left := make(map[unfinished]int) // topic to place in Unfinished: that with the lowest From
+	for i, u := range d.state.Unfinished {
+		key := unfinished{Topic: u.Topic, ID: u.ID}
+		if j, ok := left[key]; !ok || u.From < d.state.Unfinished[j].From {
+			left[key] = i
 		}
 	}
-	return d.state.update(func(s *catalogState) { s.Unfinished = nil })
+	removed := map[int]int{} // by place in Unfinished
+	for _, dir := range d.dirs {
+		var gone []*logstore.Log
+		for _, l := range dir.Logs() {
+			i, ok := left[unfinishedTopic(l.Topic(), l.TopicID())]
+			if ok && l.Partition() >= d.state.Unfinished[i].From {
+				d.log.Warn("removing a partition whose creation or deletion was cut short", "log", l.Name())
+				gone = append(gone, l)
+				removed[i]++
+			}
+		}
+		if err := dir.DeleteAll(gone); err != nil {
+			return err
+		}
+	}
+	changed := false
+	done := func(s *catalogState) {
+		for i := range s.Unfinished {
+			u := &s.Unfinished[i]
+			if u.From == 0 && s.Known[u.Topic].ID == u.ID {
+				s.know(u.Topic, nil)
+				changed = true
+			}
+			n := removed[i]
+			u.Absent = max(0, u.Absent-n)
+			changed = changed || n > 0
+		}
+		before := len(s.Unfinished)
+		s.Unfinished = slices.DeleteFunc(s.Unfinished, func(u unfinished) bool { return u.Absent == 0 && !d.missing })
+		changed = changed || len(s.Unfinished) < before
+	}
+	if d.state.changed(done); !changed {
+		return nil
+	}
+	err := d.state.update(done)
+	if logstore.IsNoSpace(err) {
+		d.state.force(done) // the next start finds nothing to remove
+		return nil
+	}
+	return err
+}
+
+// remember brings what the state knows of topics in line with what was found. Failing to is no reason not to start.
+func (d *dirCatalog) remember(topics []*Topic, stale bool) {
+	next := map[string]knownTopic{}
+	for _, t := range topics {
+		next[t.Name] = knownTopic{hex.EncodeToString(t.ID[:]), len(t.Partitions)}
+	}
+	if !stale && maps.Equal(next, d.state.Known) {
+		return
+	}
+	if err := d.state.update(func(s *catalogState) { s.Known = next }); err != nil {
+		d.log.Error("what topics there are is not on disk", "error", err)
+	}
+}
+
+// absent adds to byName what the state knows of and log.dirs do not have: partitions in directories that are missing,
+// or that somebody has taken away. They are never made anew elsewhere: what was acknowledged may come back with the
+// disk. A topic of which nothing at all is left in complete directories is gone.
+func (d *dirCatalog) absent(byName map[string]*Topic) {
+	for name, k := range d.state.Known {
+		t := byName[name]
+		var id [16]byte
+		if n, err := hex.Decode(id[:], []byte(k.ID)); err != nil || n != len(id) || k.Partitions > maxPartitionNumber+1 {
+			continue
+		}
+		switch {
+		case t == nil && !d.missing:
+			d.log.Warn("topic is gone: no log directory has any of its partitions", "topic", name)
+			continue
+		case t == nil:
+			t = &Topic{Name: name, ID: id}
+			byName[name] = t
+		case t.ID != id:
+			d.log.Warn("topic is not the one that was here before", "topic", name)
+			continue
+		}
+		for len(t.Partitions) < k.Partitions {
+			t.Partitions = append(t.Partitions, nil)
+		}
+		if n := countNil(t.Partitions); n > 0 {
+			d.log.Error("partitions are offline: their log directory is, or they were taken away", "topic", name, "partitions", n)
+		}
+	}
+}
+
+func countNil(list []*Partition) (n int) {
+	for _, p := range list {
+		n += boolInt(p == nil)
+	}
+	return n
 }
 
 // maxPartitionNumber bounds what a directory's name can make the catalogue allocate: 8 bytes for each number below it.
@@ -104,10 +210,11 @@ func (d *dirCatalog) found(logs []*logstore.Log) ([]*Topic, error) {
 		}
 		t.Partitions[l.Partition()] = d.replica(l)
 	}
+	d.absent(byName)
 	topics := make([]*Topic, 0, len(byName))
 	for _, t := range byName {
 		if err := d.configure(t, d.state.Topics[t.Name]); err != nil {
-			return nil, fmt.Errorf("%s: topic %s: %w", d.state.path, t.Name, err)
+			return nil, fmt.Errorf("%s: topic %s: %w", catalogStateFile, t.Name, err)
 		}
 		topics = append(topics, t)
 	}
@@ -115,7 +222,7 @@ func (d *dirCatalog) found(logs []*logstore.Log) ([]*Topic, error) {
 }
 
 func (d *dirCatalog) replica(l *logstore.Log) *Partition {
-	p := &Partition{Topic: l.Topic(), Index: l.Partition(), Leader: d.node, Replicas: []int32{d.node}, ISR: []int32{d.node}, log: l}
+	p := &Partition{Topic: l.Topic(), Index: l.Partition(), Leader: d.node, Replicas: d.alone, ISR: d.alone, log: l}
 	l.OnStable(p.showUnseen)
 	return p
 }
@@ -137,139 +244,19 @@ func (d *dirCatalog) configure(t *Topic, overrides map[string]string) (err error
 func logSettings(c *config.TopicConfig) logstore.Settings {
 	return logstore.Settings{
 		SegmentBytes: c.SegmentBytes, SegmentMillis: c.SegmentAge.Milliseconds(),
-		IndexIntervalBytes: c.IndexIntervalBytes, IndexMaxBytes: c.IndexMaxBytes,
-		Retention:   logstore.Retention{Delete: c.Delete, Millis: c.RetentionMillis, Bytes: c.RetentionBytes},
-		DeleteDelay: c.DeleteDelay,
-		Flush:       logFlush(c),
+		IndexIntervalBytes: max(c.IndexIntervalBytes, 1), // 0 would be the directory's; each batch is longer than 1
+		IndexMaxBytes:      c.IndexMaxBytes,
+		Retention:          logstore.Retention{Delete: c.Delete, Millis: c.RetentionMillis, Bytes: c.RetentionBytes},
+		DeleteDelay:        c.DeleteDelay,
+		Preallocate:        c.Preallocate,
+		Flush:              logFlush(c),
+		Compaction:         logCompaction(c),
 	}
 }
 
 func (d *dirCatalog) Image() *Image { return d.image.Load() }
 
-func (d *dirCatalog) Create(spec TopicSpec, validateOnly bool) (*Topic, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	im := d.image.Load()
-	n, err := d.check(im, &spec)
-	if err != nil {
-		return nil, err
-	}
-	t := &Topic{Name: spec.Name, Partitions: make([]*Partition, n)}
-	for t.ID == [16]byte{} { // zero means "no id" in the protocol
-		_, _ = rand.Read(t.ID[:]) // never fails (crypto/rand)
-	}
-	if err := d.configure(t, spec.Overrides); err != nil {
-		return nil, refuse(wire.InvalidConfig, "%v", err)
-	}
-	if validateOnly {
-		return t, nil
-	}
-	if err := d.makeLogs(t); err != nil {
-		return nil, err
-	}
-	d.image.Store(im.withTopics(append(slices.Clone(im.Topics()), t)))
-	d.log.Info("topic created", "topic", t.Name, "partitions", n)
-	return t, nil
-}
-
-// makeLogs creates the partitions of t, all or none; settings first, so that a topic never exists without them, nor
-// with those that a deleted topic of its name has left because of a crash.
-func (d *dirCatalog) makeLogs(t *Topic) error {
-	u := unfinishedTopic(t.Name, t.ID)
-	several := len(t.Partitions) > 1
-	if several || len(t.Overrides) > 0 || d.state.Topics[t.Name] != nil {
-		if err := d.state.update(func(s *catalogState) {
-			s.set(t.Name, t.Overrides)
-			if several {
-				s.begin(u)
-			}
-		}); err != nil {
-			return refuse(wire.KafkaStorageError, "%v", err)
-		}
-	}
-	for i := range t.Partitions {
-		if d.closing.Load() {
-			return refuse(wire.BrokerNotAvailable, "The broker is stopping.") // the next start removes what is there
-		}
-		l, err := d.emptiest().Create(t.Name, int32(i), t.ID)
-		if err != nil {
-			d.log.Error("topic not created", "topic", t.Name, "partition", i, "error", err)
-			return errors.Join(refuse(wire.KafkaStorageError, "%v", err), d.removeLogs(t))
-		}
-		l.Configure(logSettings(&t.Config))
-		t.Partitions[i] = d.replica(l)
-		if err := l.BeginEpoch(firstEpoch); err != nil { // here, where waiting for the disk holds up nobody
-			return errors.Join(refuse(wire.KafkaStorageError, "%v", err), d.removeLogs(t))
-		}
-	}
-	if several {
-		if err := d.state.update(func(s *catalogState) { s.end(u) }); err != nil {
-			return errors.Join(refuse(wire.KafkaStorageError, "%v", err), d.removeLogs(t))
-		}
-	}
-	return nil
-}
-
-// firstEpoch is the leader epoch of a new partition.
-const firstEpoch = 0
-
-// emptiest is the directory with the fewest partitions, where Kafka too puts the next one. Those that are offline
-// come last.
-func (d *dirCatalog) emptiest() *logstore.Dir {
-	return slices.MinFunc(d.dirs, func(a, b *logstore.Dir) int {
-		if aOff, bOff := a.Err() != nil, b.Err() != nil; aOff != bOff {
-			return boolInt(aOff) - boolInt(bOff)
-		}
-		return len(a.Logs()) - len(b.Logs())
-	})
-}
-
-func (d *dirCatalog) Delete(t *Topic) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	im := d.image.Load()
-	if im.TopicNamed(t.Name) != t {
-		return refuse(wire.UnknownTopicOrPartition, "%s", wire.UnknownTopicOrPartition.Message())
-	}
-	if err := d.state.update(func(s *catalogState) {
-		s.set(t.Name, nil)
-		s.begin(unfinishedTopic(t.Name, t.ID))
-	}); err != nil {
-		return refuse(wire.KafkaStorageError, "%v", err)
-	}
-	rest := slices.DeleteFunc(slices.Clone(im.Topics()), func(x *Topic) bool { return x == t })
-	d.image.Store(im.withTopics(rest))
-	for _, p := range t.Partitions {
-		if p != nil {
-			p.waiters.wakeAll()
-		}
-	}
-	if err := d.removeLogs(t); err != nil {
-		d.log.Error("topic not wholly deleted", "topic", t.Name, "error", err)
-		return refuse(wire.KafkaStorageError, "%v", err)
-	}
-	d.log.Info("topic deleted", "topic", t.Name)
-	return nil
-}
-
-// removeLogs removes what there is of t and then its traces in the state. If that fails the next start goes on.
-func (d *dirCatalog) removeLogs(t *Topic) error {
-	var errs []error
-	for _, p := range t.Partitions {
-		if p != nil {
-			errs = append(errs, p.log.Dir().Delete(p.log))
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return d.state.update(func(s *catalogState) {
-		s.set(t.Name, nil)
-		s.end(unfinishedTopic(t.Name, t.ID))
-	})
-}
-
-func (d *dirCatalog) Close() { d.closing.Store(true) }
+func (d *dirCatalog) Close() { d.cancel() }
 
 // producerIDBlock is how many producer ids one write to disk reserves (as Kafka's ProducerIdsBlock).
 const producerIDBlock = 1000

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"syscall"
 
 	"github.com/sluice-mq/sluice/config"
 	"github.com/sluice-mq/sluice/logstore"
@@ -26,10 +27,13 @@ var codes = []struct {
 	{logstore.ErrProducerEpoch, wire.InvalidProducerEpoch},
 	{logstore.ErrTransaction, wire.InvalidTxnState},
 	{logstore.ErrClosed, wire.NotLeaderOrFollower}, // deleted meanwhile: clients look for the topic again
+	{logstore.ErrFailed, wire.KafkaStorageError},   // before ErrCorrupt: that is of the log, not of the request
+	{logstore.ErrLossy, wire.KafkaStorageError},
+	{logstore.ErrNoSpace, wire.KafkaStorageError}, // clients try again, asking for metadata first
 	{logstore.ErrCorrupt, wire.CorruptMessage},
-	{logstore.ErrFailed, wire.KafkaStorageError},
 	{logstore.ErrEpoch, wire.KafkaStorageError},
 	{logstore.ErrRoll, wire.KafkaStorageError},
+	{logstore.ErrOpen, wire.KafkaStorageError},
 	{batch.ErrTooLarge, wire.MessageTooLarge},
 	{batch.ErrInvalidTimestamp, wire.InvalidTimestamp},
 	{batch.ErrShort, wire.CorruptMessage},
@@ -38,6 +42,7 @@ var codes = []struct {
 	{batch.ErrCodec, wire.UnknownServerError}, // a codec that does not exist; Kafka has no better word for it
 	{batch.ErrInvalidRecord, wire.InvalidRecord},
 	{config.ErrInvalid, wire.InvalidConfig},
+	{syscall.EIO, wire.KafkaStorageError}, // of a read
 }
 
 // codeOf is Kafka's code for err.

@@ -20,12 +20,12 @@ type fetch struct {
 	loop *loop // for ever: a late timer of an earlier use may look at it at any time
 	call *call
 
-	minBytes int64
-	maxBytes int64
-	full     bool // answer every partition, not only those with news
-	wantsLSO bool // read_committed: the answer carries a list of aborted transactions
-	session  *fetchSession
-	epoch    int32 // of the session, as the request gave it
+	minBytes  int64
+	maxBytes  int64
+	full      bool // answer every partition, not only those with news
+	committed bool // isolation level read_committed: no further than the last stable offset, with the aborted transactions
+	session   *fetchSession
+	epoch     int32 // of the session, as the request gave it
 
 	parts    []fetchPart
 	waiters  []waiter    // one for each part, while parked
@@ -61,9 +61,11 @@ type fetchPart struct {
 
 	err           wire.ErrorCode
 	highWatermark int64
+	lastStable    int64
 	logStart      int64
-	from, to      int   // its spans: fetch.spans[from:to]
-	n             int64 // bytes in them
+	aborted       []wire.AbortedTransaction // read_committed, what the reader of its spans has to know
+	from, to      int                       // its spans: fetch.spans[from:to]
+	n             int64                     // bytes in them
 }
 
 func (lp *loop) newFetch(c *call) *fetch {
@@ -121,8 +123,8 @@ func (f *fetch) cutShort() int64 {
 	for i := range f.parts {
 		p := &f.parts[i]
 		limit, n := min(left, int64(p.maxBytes)), p.n
-		if p.err == wire.None && p.offset < p.highWatermark {
-			spans, more, err := p.part.log.Read(f.spans, p.offset, p.highWatermark, limit+maxBatch, false)
+		if upper := f.upper(p.highWatermark, p.lastStable); p.err == wire.None && p.offset < upper {
+			spans, more, err := p.part.log.Read(f.spans, p.offset, upper, limit+maxBatch, false)
 			if err == nil && more > n {
 				n = max(n, limit)
 			}
@@ -146,7 +148,7 @@ func (f *fetch) read() {
 		f.readPart(p, left)
 		left = max(0, left-p.n)
 		f.found += p.n
-		if p.part != nil {
+		if p.part != nil || p.err == wire.KafkaStorageError {
 			f.readable++
 			f.failed = f.failed || p.err != wire.None
 		}
@@ -156,7 +158,7 @@ func (f *fetch) read() {
 func (f *fetch) readPart(p *fetchPart, left int64) {
 	p.from, p.n = len(f.spans), 0
 	p.to = p.from
-	p.highWatermark, p.logStart = -1, -1
+	p.highWatermark, p.lastStable, p.logStart, p.aborted = -1, -1, -1, noAborted
 	limit := min(left, int64(p.maxBytes))
 	p.err = f.check(p)
 	if p.err == wire.None && limit < 0 {
@@ -166,20 +168,37 @@ func (f *fetch) readPart(p *fetchPart, left int64) {
 		return
 	}
 	start, end := p.part.log.StartOffset(), p.part.highWatermark()
-	spans, n, err := p.part.log.Read(f.spans, p.offset, end, limit, f.found == 0)
+	stable := min(p.part.log.LastStableOffset(), end)
+	spans, n, next, err := p.part.log.ReadNext(f.spans, p.offset, f.upper(end, stable), limit, f.found == 0)
 	f.spans = spans
+	if err == nil && f.committed && n > 0 {
+		p.aborted, err = p.part.aborted(p.offset, next)
+	}
 	if err != nil {
+		f.releaseFrom(p.from)
 		p.err = codeOf(err)
 		return
 	}
 	p.to, p.n = len(f.spans), n
-	p.highWatermark, p.logStart = end, start
+	p.highWatermark, p.lastStable, p.logStart = end, stable, start
+}
+
+// upper is the offset below which the fetch may have records of a partition.
+func (f *fetch) upper(highWatermark, lastStable int64) int64 {
+	if f.committed {
+		return lastStable
+	}
+	return highWatermark
 }
 
 func (f *fetch) check(p *fetchPart) wire.ErrorCode {
-	p.part = f.loop.image().Topic(p.topic).partition(p.index)
+	t := f.loop.image().Topic(p.topic)
+	p.part = t.partition(p.index)
 	if p.part == nil {
-		return wire.UnknownTopicOrPartition
+		return t.unavailable(p.index)
+	}
+	if p.part.offline() {
+		return wire.KafkaStorageError
 	}
 	if r := p.part.checkEpoch(p.epoch); r != nil {
 		return r.Code
@@ -190,7 +209,10 @@ func (f *fetch) check(p *fetchPart) wire.ErrorCode {
 // unknownLast moves the parts that do not exist behind the others, where Kafka answers them.
 func (f *fetch) unknownLast() {
 	image := f.loop.image()
-	exists := func(p *fetchPart) bool { return image.Topic(p.topic).partition(p.index) != nil }
+	exists := func(p *fetchPart) bool {
+		t := image.Topic(p.topic)
+		return t.partition(p.index) != nil || t.unavailable(p.index) != wire.UnknownTopicOrPartition
+	}
 	if slices.ContainsFunc(f.parts, func(p fetchPart) bool { return !exists(&p) }) {
 		slices.SortStableFunc(f.parts, func(a, b fetchPart) int {
 			return cmp.Compare(boolInt(!exists(&a)), boolInt(!exists(&b)))
@@ -214,8 +236,18 @@ func (f *fetch) releaseFrom(n int) {
 	f.spans = f.spans[:n]
 }
 
-// park waits for more until the deadline. See waiterList for why nothing is missed.
+// park waits for more until the deadline, unless more came while it entered the lists and is enough. See waiterList for
+// why nothing is missed.
 func (f *fetch) park() {
+	for {
+		f.enter()
+		if !f.changed() || !f.state.CompareAndSwap(fetchParked, fetchWoken) || f.retry() {
+			return
+		}
+	}
+}
+
+func (f *fetch) enter() {
 	f.release()
 	f.loop.b.parked.Add(1)
 	f.gained.Store(f.found)
@@ -236,9 +268,6 @@ func (f *fetch) park() {
 		f.timer = time.AfterFunc(wait, f.expire)
 	} else {
 		f.timer.Reset(wait)
-	}
-	if f.changed() && f.state.CompareAndSwap(fetchParked, fetchWoken) {
-		f.Run()
 	}
 }
 
@@ -266,18 +295,25 @@ func (f *fetch) expire() {
 	}
 }
 
-// Run answers a woken fetch; on its own loop. It parks again when the fetch was woken for too little: by an append
-// between reading and parking, by bytes that the limits of the request keep out, or by a timer of its earlier use
-// that was late.
+// Run answers a woken fetch; on its own loop.
 func (f *fetch) Run() {
+	if !f.retry() {
+		f.park()
+	}
+}
+
+// retry reads anew for a fetch that was woken, and tells whether it is answered. It is not when it was woken for too
+// little: by an append between reading and parking, by bytes that the limits of the request keep out, or by a timer of
+// its earlier use that was late.
+func (f *fetch) retry() bool {
 	f.unpark()
 	readable := f.readable
 	f.read()
-	if f.enough() || f.readable != readable || f.remaining() <= 0 || f.unwanted() {
-		f.answer()
-		return
+	if !f.enough() && f.readable == readable && f.remaining() > 0 && !f.unwanted() {
+		return false
 	}
-	f.park()
+	f.answer()
+	return true
 }
 
 // unwanted tells whether nobody is to wait any longer.

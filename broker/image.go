@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sluice-mq/sluice/config"
+	"github.com/sluice-mq/sluice/wire"
 )
 
 // Image is one state of the cluster as this broker knows it: its members and topics. It is immutable; a change
@@ -13,6 +14,7 @@ type Image struct {
 	ClusterID  string
 	Controller int32 // node id, -1 when there is none
 	Nodes      []Node
+	Config     *config.Values // this broker's, with what was set while it ran
 
 	topics []*Topic // by name
 	byName map[string]*Topic
@@ -25,7 +27,7 @@ type Node struct {
 	Rack string // empty when none
 }
 
-// Topic is a topic and its partitions; index i holds partition i.
+// Topic is a topic and its partitions; index i holds partition i, nil if what it was in is offline or missing.
 type Topic struct {
 	Name       string
 	ID         [16]byte
@@ -66,4 +68,13 @@ func (t *Topic) partition(i int32) *Partition {
 		return nil
 	}
 	return t.Partitions[i]
+}
+
+// unavailable is why partition i of t, which may be nil, is not here: there is no such partition, or what it was in is
+// offline or missing.
+func (t *Topic) unavailable(i int32) wire.ErrorCode {
+	if t == nil || i < 0 || int(i) >= len(t.Partitions) {
+		return wire.UnknownTopicOrPartition
+	}
+	return wire.KafkaStorageError
 }

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sluice-mq/sluice/logstore"
+	"github.com/sluice-mq/sluice/wire"
 )
 
 // Partition is this broker's replica of one partition. With one broker the replica is the leader, the only
@@ -24,6 +25,20 @@ type Partition struct {
 // acknowledgements wait for the disk, what is on it. Kafka with one replica and flush.messages=1 shows as much: its
 // high watermark moves after the flush.
 func (p *Partition) highWatermark() int64 { return p.log.StableEnd() }
+
+// aborted returns the aborted transactions that a consumer at read_committed needs for the offsets from to next; a log
+// without any costs nothing.
+func (p *Partition) aborted(from, next int64) ([]wire.AbortedTransaction, error) {
+	list, err := p.log.AbortedTxns(from, next)
+	if len(list) == 0 {
+		return noAborted, err
+	}
+	out := make([]wire.AbortedTransaction, len(list))
+	for i, a := range list {
+		out[i] = wire.AbortedTransaction{ProducerID: a.ProducerID, FirstOffset: a.FirstOffset}
+	}
+	return out, err
+}
 
 // appended tells those who wait for records of a batch of n bytes that ends with offset last.
 func (p *Partition) appended(last, n int64, lp *loop) {

@@ -14,6 +14,10 @@ func registered() []api {
 		deleteRecordsAPI(),
 		initProducerIDAPI(),
 		describeConfigsAPI(),
+		alterConfigsAPI(),
+		describeLogDirsAPI(),
+		createPartitionsAPI(),
+		incrementalAlterConfigsAPI(),
 		describeClusterAPI(),
 	}
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"github.com/sluice-mq/sluice/internal/metrics"
+	"github.com/sluice-mq/sluice/logstore"
 	"github.com/sluice-mq/sluice/netpoll"
 )
 
@@ -28,8 +29,11 @@ type Stats struct {
 	Sessions                      int
 	Topics, Partitions            int
 	Producers                     int64 // idempotent ones that the logs remember
+	SlowWrites                    int64 // appends whose write took more than a millisecond
+	Dirs                          []DirStats
 	APIs                          []APIStats
 	Partition                     []PartitionStats
+	Cleaners                      []CleanerStats
 	Net                           netpoll.Stats
 }
 
@@ -45,11 +49,24 @@ type PartitionStats struct {
 	Topic            string
 	Partition        int32
 	Start, End, Size int64
+	Lossy            bool
+}
+
+// DirStats describe an entry of log.dirs; of one that could not be opened only that is known.
+type DirStats struct {
+	Path    string
+	Offline bool
+	Space   logstore.Space
+	Commits logstore.Commits
+	Tail    int64 // bytes of memory that newest records take
+
+	WriteBack logstore.WriteBack
+	Scrub     logstore.Scrub
 }
 
 // Stats reads the counters. It costs a walk over all loops and partitions.
 func (b *Broker) Stats() *Stats {
-	s := &Stats{Parked: b.parked.Load(), HungUp: b.hungUp.Load(), Sessions: b.sessions.len(), Net: b.server.Stats()}
+	s := &Stats{SlowWrites: b.slowWrites.Load(), Parked: b.parked.Load(), HungUp: b.hungUp.Load(), Sessions: b.sessions.len(), Net: b.server.Stats()}
 	s.APIs = make([]APIStats, len(b.apis))
 	b.mu.Lock()
 	loops := b.loops
@@ -70,7 +87,13 @@ func (b *Broker) Stats() *Stats {
 	}
 	for _, d := range b.dirs {
 		s.Producers += d.Producers()
+		s.Dirs = append(s.Dirs, DirStats{Path: d.Path(), Offline: d.Err() != nil, Space: d.Space(), Commits: d.Commits(), Tail: d.TailBytes(),
+			WriteBack: d.WriteBack(), Scrub: d.Scrub()})
 	}
+	for _, x := range b.broken {
+		s.Dirs = append(s.Dirs, DirStats{Path: x.path, Offline: true})
+	}
+	s.Cleaners = b.cleanerStats()
 	for _, t := range b.catalog.Image().Topics() {
 		s.Topics++
 		for _, p := range t.Partitions {
@@ -80,6 +103,7 @@ func (b *Broker) Stats() *Stats {
 			s.Partitions++
 			s.Partition = append(s.Partition, PartitionStats{
 				Topic: t.Name, Partition: p.Index, Start: p.log.StartOffset(), End: p.log.EndOffset(), Size: p.log.Size(),
+				Lossy: p.log.Damage() != nil,
 			})
 		}
 	}

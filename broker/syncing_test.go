@@ -43,8 +43,14 @@ func (d *device) sync(int) error {
 
 func startOn(t *testing.T, d *device, sets ...string) *Broker {
 	t.Helper()
+	return startWith(t, t.TempDir(), func(o *logstore.Options) { o.Sync = d.sync }, sets...)
+}
+
+// startWith is startBroker with options of the logs changed, and may end with directories that are offline.
+func startWith(t *testing.T, dirs string, adjust func(*logstore.Options), sets ...string) *Broker {
+	t.Helper()
 	values, err := config.Load(config.Input{Sets: append([]string{
-		"log.dirs=" + t.TempDir(), "listeners=PLAINTEXT://127.0.0.1:0", "admin.listener=", "num.network.threads=1",
+		"log.dirs=" + dirs, "listeners=PLAINTEXT://127.0.0.1:0", "admin.listener=", "num.network.threads=1",
 	}, sets...)})
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +59,7 @@ func startOn(t *testing.T, d *device, sets ...string) *Broker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := start(cfg, values, slog.New(slog.DiscardHandler), func(o *logstore.Options) { o.Sync = d.sync })
+	b, err := start(cfg, values, slog.New(slog.DiscardHandler), adjust)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,8 +165,8 @@ func TestFailedSyncIsAnswered(t *testing.T) {
 	}
 	c.frame(wire.KeyFetch, 11, fetchBody("t", 0, 0, 0))
 	c.flush()
-	if p := c.fetched(); p.HighWatermark != 0 {
-		t.Errorf("high watermark %d", p.HighWatermark)
+	if p := c.fetched(); p.Error != wire.KafkaStorageError || p.HighWatermark != -1 {
+		t.Errorf("%v, high watermark %d", p.Error, p.HighWatermark)
 	}
 }
 

@@ -31,28 +31,38 @@ func notTopicRune(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-')
 }
 
-// collides tells whether two names differ only in '.' and '_', which metrics cannot keep apart.
-func collides(a, b string) bool {
-	return a != b && strings.ReplaceAll(a, ".", "_") == strings.ReplaceAll(b, ".", "_")
+// topicNames finds names that differ only in '.' and '_', which metrics cannot keep apart: names by what metrics make
+// of them.
+type topicNames map[string]string
+
+func takenNames(im *Image) topicNames {
+	n := make(topicNames, len(im.Topics()))
+	for _, t := range im.Topics() {
+		n.add(t.Name)
+	}
+	return n
 }
 
-// Most partitions that a topic may be created with; each costs a directory, three files and a descriptor. Kafka has no
+func (n topicNames) add(name string) { n[strings.ReplaceAll(name, ".", "_")] = name }
+
+// collision is the name that the new one collides with, "" if there is none.
+func (n topicNames) collision(name string) string { return n[strings.ReplaceAll(name, ".", "_")] }
+
+// Most partitions that a topic may be created with; each costs a directory and five files. Kafka has no
 // such limit but its controller's record batch of 10,000.
 const maxPartitions = 10000
 
 // check applies the rules for a new topic and returns its number of partitions. The order and the words are those
 // of Kafka's ReplicationControlManager, with this broker as the only member.
-func (d *dirCatalog) check(im *Image, s *TopicSpec) (int, error) {
+func (d *dirCatalog) check(im *Image, taken topicNames, s *TopicSpec) (int, error) {
 	if r := checkTopicName(s.Name); r != nil {
 		return 0, r
 	}
-	for _, t := range im.Topics() {
-		if t.Name == s.Name {
-			return 0, refuse(wire.TopicAlreadyExists, "Topic '%s' already exists.", s.Name)
-		}
-		if collides(t.Name, s.Name) {
-			return 0, refuse(wire.InvalidTopicException, "Topic '%s' collides with existing topic: %s", s.Name, t.Name)
-		}
+	if im.TopicNamed(s.Name) != nil {
+		return 0, refuse(wire.TopicAlreadyExists, "Topic '%s' already exists.", s.Name)
+	}
+	if other := taken.collision(s.Name); other != "" {
+		return 0, refuse(wire.InvalidTopicException, "Topic '%s' collides with existing topic: %s", s.Name, other)
 	}
 	if len(s.Assignment) > 0 {
 		return d.checkAssignment(s)
@@ -93,21 +103,29 @@ func (d *dirCatalog) checkAssignment(s *TopicSpec) (int, error) {
 	}
 	for i := range int32(len(s.Assignment)) {
 		replicas, ok := s.Assignment[i]
-		switch {
-		case !ok:
+		if !ok {
 			return 0, refuse(wire.InvalidReplicaAssignment, "partitions should be a consecutive 0-based integer sequence")
-		case len(replicas) == 0:
-			return 0, refuse(wire.InvalidReplicaAssignment, "The manual partition assignment includes an empty replica list.")
 		}
-		for j, id := range replicas {
-			switch {
-			case id != d.node:
-				return 0, refuse(wire.InvalidReplicaAssignment, "The manual partition assignment includes broker %d, but no such "+
-					"broker is registered.", id)
-			case j > 0:
-				return 0, refuse(wire.InvalidReplicaAssignment, "The manual partition assignment includes the broker %d more than once.", id)
-			}
+		if r := d.checkReplicas(replicas); r != nil {
+			return 0, r
 		}
 	}
 	return len(s.Assignment), nil
+}
+
+// checkReplicas applies the rules for the replicas that a partition is to have.
+func (d *dirCatalog) checkReplicas(replicas []int32) *Refusal {
+	if len(replicas) == 0 {
+		return refuse(wire.InvalidReplicaAssignment, "The manual partition assignment includes an empty replica list.")
+	}
+	for j, id := range replicas {
+		switch {
+		case id != d.node:
+			return refuse(wire.InvalidReplicaAssignment, "The manual partition assignment includes broker %d, but no such "+
+				"broker is registered.", id)
+		case j > 0:
+			return refuse(wire.InvalidReplicaAssignment, "The manual partition assignment includes the broker %d more than once.", id)
+		}
+	}
+	return nil
 }

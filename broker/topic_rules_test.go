@@ -17,8 +17,10 @@ func TestTopicNames(t *testing.T) {
 			t.Errorf("%q: %v", name, r)
 		}
 	}
-	if !collides("a.b", "a_b") || collides("a.b", "a.b") || collides("a", "b") {
-		t.Error("collides")
+	n := topicNames{}
+	n.add("a.b")
+	if n.collision("a_b") != "a.b" || n.collision("a") != "" || n.collision("a-b") != "" {
+		t.Error("collisions")
 	}
 }
 
@@ -49,7 +51,7 @@ func TestNewTopicRules(t *testing.T) {
 		{"assigned to a stranger", TopicSpec{Name: "t", Partitions: -1, Replication: -1, Assignment: map[int32][]int32{0: {8}}}, 0, wire.InvalidReplicaAssignment},
 		{"assigned twice", TopicSpec{Name: "t", Partitions: -1, Replication: -1, Assignment: map[int32][]int32{0: {7, 7}}}, 0, wire.InvalidReplicaAssignment},
 	} {
-		n, err := d.check(im, &c.spec)
+		n, err := d.check(im, takenNames(im), &c.spec)
 		if n != c.n || (err == nil) != (c.code == wire.None) || err != nil && codeOf(err) != c.code {
 			t.Errorf("%s: %d, %v; want %d, %v", c.what, n, err, c.n, c.code)
 		}

@@ -2,7 +2,10 @@ package broker
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"github.com/sluice-mq/sluice/logstore"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -222,12 +225,12 @@ func TestMissingPartition(t *testing.T) {
 	if len(got.Partitions) != 3 || got.Partitions[1].ErrorCode != int16(wire.LeaderNotAvailable) || got.Partitions[2].ErrorCode != 0 {
 		t.Errorf("%+v", got)
 	}
-	if p := c.produceOne("t", 1, acksLeader, records(1, 1)); p.Error != wire.UnknownTopicOrPartition {
+	if p := c.produceOne("t", 1, acksLeader, records(1, 1)); p.Error != wire.KafkaStorageError {
 		t.Error(p.Error)
 	}
 	c.append("t", 2, records(1, 1))
 	resp := c.fetch(fetchOf("t", want(0, 0), want(1, 0), want(2, 0)))
-	if ps := resp.Topics[0].Partitions; len(ps) != 3 || ps[2].Index != 1 || ps[2].Error != wire.UnknownTopicOrPartition {
+	if ps := resp.Topics[0].Partitions; len(ps) != 3 || ps[1].Index != 1 || ps[1].Error != wire.KafkaStorageError {
 		t.Errorf("%+v", ps)
 	}
 	if s := b.Stats(); s.Partitions != 2 {
@@ -246,13 +249,10 @@ func TestFailedWrites(t *testing.T) {
 	c := dial(t, b)
 	c.create("there", 2)
 	cat := b.catalog.(*dirCatalog)
-	moveState := func(path string) (old string) {
-		cat.mu.Lock()
-		defer cat.mu.Unlock()
-		old, cat.state.path = cat.state.path, path
-		return old
+	inTheWay := filepath.Join(dir, catalogStateFile+".tmp")
+	if err := os.MkdirAll(filepath.Join(inTheWay, "x"), 0o755); err != nil {
+		t.Fatal(err)
 	}
-	good := moveState(filepath.Join(dir, "gone", "state"))
 	for _, x := range []struct {
 		partitions int32
 		settings   map[string]string
@@ -264,7 +264,9 @@ func TestFailedWrites(t *testing.T) {
 	if code := c.delete("there"); code != wire.KafkaStorageError || c.describe("there", false).ErrorCode != 0 {
 		t.Errorf("deleted without a trace: %v", code)
 	}
-	moveState(good)
+	if err := os.RemoveAll(inTheWay); err != nil {
+		t.Fatal(err)
+	}
 	// A file where a partition is to be.
 	if err := os.WriteFile(filepath.Join(dir, "t-1"), nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -323,31 +325,47 @@ func TestLogDirsInAnotherOrder(t *testing.T) {
 	}
 	twice("t-0", "t-0", "t-0")
 	text, err := os.ReadFile(filepath.Join(one, catalogStateFile))
-	if err == nil {
-		err = os.WriteFile(filepath.Join(two, catalogStateFile), text, 0o644)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tryBroker(one + "," + two); err == nil || !strings.Contains(err.Error(), catalogStateFile) {
-		t.Errorf("two state files: %v", err)
+	other := bytes.Replace(text, []byte(`"max.message.bytes"`), []byte(`"retention.bytes"`), 1)
+	for _, x := range []struct {
+		one, two []byte
+		starts   bool
+	}{{text, other, false}, {text, text, true}, {text[:9], text, true}, {text[:9], text[:9], false}} {
+		if err := errors.Join(os.WriteFile(filepath.Join(one, catalogStateFile), x.one, 0o644),
+			os.WriteFile(filepath.Join(two, catalogStateFile), x.two, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		b, err := tryBroker(one + "," + two)
+		if x.starts != (err == nil) || err != nil && !strings.Contains(err.Error(), catalogStateFile) {
+			t.Errorf("%.20q and %.20q: %v", x.one, x.two, err)
+		}
+		if err == nil {
+			stop(t, b)
+		}
 	}
-	if err := os.Remove(filepath.Join(two, catalogStateFile)); err != nil {
-		t.Fatal(err)
-	}
-	startBroker(t, one+","+two)
 }
 
 // TestStateOnDisk: a change that cannot be written does not happen.
 func TestStateOnDisk(t *testing.T) {
-	s := &catalogState{path: filepath.Join(t.TempDir(), catalogStateFile), Version: 1, Topics: map[string]map[string]string{}}
+	path := t.TempDir()
+	dir, err := logstore.OpenDir(path, logstore.Identity{NodeID: 1}, logstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	s, _, err := loadCatalogState([]*logstore.Dir{dir}, slog.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := s.update(func(s *catalogState) {
 		s.set("t", map[string]string{"retention.ms": "5"})
 		s.NextProducerID = 7
 	}); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(s.path)
+	text, err := os.ReadFile(filepath.Join(path, catalogStateFile))
 	if err != nil || !bytes.Contains(text, []byte(`"retention.ms": "5"`)) || bytes.Contains(text, []byte("unfinished")) {
 		t.Errorf("%s %v", text, err)
 	}
@@ -355,9 +373,11 @@ func TestStateOnDisk(t *testing.T) {
 		t.Error(err)
 	}
 	u := unfinishedTopic("t", [16]byte{1})
-	s.path = filepath.Join(filepath.Dir(s.path), "gone", "x")
+	if err := os.Mkdir(filepath.Join(path, catalogStateFile+".tmp"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.update(func(s *catalogState) { s.begin(u); s.set("t", nil) }); err == nil {
-		t.Error("written into a directory that is not there")
+		t.Error("written where it cannot be")
 	}
 	if len(s.Unfinished) != 0 || len(s.Topics) != 1 || fmt.Sprint(s.Topics["t"]) != "map[retention.ms:5]" {
 		t.Errorf("a change that failed is there: %+v", s)

@@ -19,6 +19,7 @@ type Broker struct {
 	Advertised    []Listener // one per listener, same order. Port 0: the port that was bound; empty Host: this host's name
 	AdminListener string     // host:port, empty for none
 	LogDirs       []string   // at least one, cleaned, all different
+	Adopt         bool       // take over log directories of a Kafka broker; not a key: set by who starts the broker
 
 	NumPartitions     int32
 	ReplicationFactor int16
@@ -43,12 +44,26 @@ type Broker struct {
 	FetchMaxBytes   int32
 	FetchSessions   int
 	TailBytes       int
+	FreeBytes       int64 // log.dir.free.bytes.min; negative: by the file system's size
 	// Producers are remembered for so long after their last batch; how often that is looked at; how many at the most.
 	ProducerExpiration, ProducerExpirationCheck time.Duration
 	MaxProducers                                int64
 	RetentionCheck                              time.Duration // log.retention.check.interval.ms
+	WriteBackBytes                              int64         // log.writeback.bytes, 0 for none
+	ScrubBytesPerSecond                         int64         // log.scrub.bytes.per.second, 0 for never
+	ScrubInterval                               time.Duration // log.scrub.interval.ms
 	FlushCheck                                  time.Duration // log.flush.scheduler.interval.ms; 0 where it is not set
-	TopicDefaults                               TopicConfig   // of a topic without settings of its own
+	Cleaner                                     Cleaner
+	TopicDefaults                               TopicConfig // of a topic without settings of its own
+}
+
+// Cleaner are the log.cleaner.* settings that are not a topic's.
+type Cleaner struct {
+	Enable         bool
+	BufferBytes    int64 // of all log directories
+	LoadFactor     float64
+	BytesPerSecond float64 // of all log directories; 0: no limit
+	Backoff        time.Duration
 }
 
 // Forever is the duration that stands for never: Kafka's Long.MAX_VALUE in ms does
@@ -89,12 +104,18 @@ func (v *Values) Broker() (*Broker, error) {
 		FetchMaxBytes:     int32(r.integer("fetch.max.bytes")),
 		FetchSessions:     int(r.integer("max.incremental.fetch.session.cache.slots")),
 		TailBytes:         int(r.integer("log.tail.bytes")),
+		FreeBytes:         r.integer("log.dir.free.bytes.min"),
 		MaxProducers:      r.integer("producer.id.max.count"),
 		RetentionCheck:    Millis(r.integer("log.retention.check.interval.ms")),
+		WriteBackBytes:    r.integer("log.writeback.bytes"),
+		ScrubInterval:     Millis(r.integer("log.scrub.interval.ms")),
+
+		ScrubBytesPerSecond: r.integer("log.scrub.bytes.per.second"),
 
 		ProducerExpiration:      Millis(r.integer("producer.id.expiration.ms")),
 		ProducerExpirationCheck: Millis(r.integer("producer.id.expiration.check.interval.ms")),
 	}
+	b.Cleaner = r.cleaner(len(b.LogDirs))
 	if v.IsSet("log.flush.scheduler.interval.ms") {
 		b.FlushCheck = Millis(r.integer("log.flush.scheduler.interval.ms"))
 	}
@@ -144,6 +165,30 @@ func (r *reader) fail(key, format string, args ...any) {
 func (r *reader) integer(key string) int64 {
 	n, _ := strconv.ParseInt(r.v.Get(key).Text, 10, 64)
 	return n
+}
+
+func (r *reader) float(key string) float64 {
+	f, _ := strconv.ParseFloat(r.v.Get(key).Text, 64)
+	return f
+}
+
+// cleaner reads log.cleaner.*. Every log directory gets its share of the memory, and a share has Kafka's minimum.
+func (r *reader) cleaner(dirs int) Cleaner {
+	c := Cleaner{Enable: r.boolean("log.cleaner.enable"), BufferBytes: r.integer("log.cleaner.dedupe.buffer.size"),
+		LoadFactor:     r.float("log.cleaner.io.buffer.load.factor"),
+		BytesPerSecond: r.float("log.cleaner.io.max.bytes.per.second"), Backoff: Millis(r.integer("log.cleaner.backoff.ms"))}
+	if c.BytesPerSecond == math.MaxFloat64 {
+		c.BytesPerSecond = 0
+	} else if c.BytesPerSecond <= 0 {
+		r.fail("log.cleaner.io.max.bytes.per.second", "log.cleaner.io.max.bytes.per.second must be above 0")
+	}
+	if c.BufferBytes/int64(max(dirs, 1)) <= 1<<20 {
+		r.fail("log.cleaner.dedupe.buffer.size", "log.cleaner.dedupe.buffer.size must be more than 1 MiB for each of %d log directories", dirs)
+	}
+	if c.LoadFactor <= 0 || c.LoadFactor > 1 {
+		r.fail("log.cleaner.io.buffer.load.factor", "log.cleaner.io.buffer.load.factor must be above 0 and at most 1")
+	}
+	return c
 }
 
 func (r *reader) boolean(key string) bool { return strings.EqualFold(r.v.Get(key).Text, "true") }

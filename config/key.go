@@ -26,8 +26,7 @@ var typeNames = [...]string{"", "boolean", "string", "int", "short", "long", "do
 
 func (t Type) String() string { return typeNames[t] }
 
-// Update says while what Kafka lets the key be changed. This release reads all
-// broker keys at start only.
+// Update says how the key can be changed while the broker runs.
 type Update int8
 
 // Kafka's update modes.
@@ -55,6 +54,7 @@ type Key struct {
 	Min, Max float64  // bounds of numbers, inclusive; checked where HasMin, HasMax
 	HasMin   bool     //
 	HasMax   bool     //
+	replicas bool     // a list of partition:broker, or *
 	Allowed  []string // the only values, or elements of a list, that are valid
 
 	// Synonyms are the broker keys that a topic key takes its default from, or the

@@ -14,6 +14,7 @@ func kafkaHas(v string) opt       { return func(k *Key) { k.KafkaDefault = v } }
 func pending(why string) opt      { return func(k *Key) { k.Pending = why } }
 func works(v ...string) opt       { return func(k *Key) { k.Works = v } }
 func null(k *Key)                 { k.Default, k.Null = "", true }
+func replicaList(k *Key)          { k.replicas = true }
 func own(k *Key)                  { k.Own = true }
 
 func row(name string, t Type, def, doc string, opts ...opt) Key {
@@ -26,11 +27,11 @@ func row(name string, t Type, def, doc string, opts ...opt) Key {
 
 // Why some keys are checked and kept but change nothing yet.
 const (
-	noCompaction  = "logs are not compacted yet"
+	oneCleaner    = "every log directory has one cleaner"
+	ownBuffers    = "a cleaner reads and writes 1 MiB at once"
 	noReplication = "there is one broker and one replica per partition in this release"
 	noRecompress  = "batches are kept as the producer compressed them"
 	noJitter      = "segments roll without jitter"
-	noPrealloc    = "segment files are not preallocated on request"
 	noTiered      = "there is no tiered storage"
 )
 
@@ -48,13 +49,13 @@ var brokerKeys = []Key{
 		"Port 0 takes any free port; an empty host binds all addresses. Only this machine can connect unless you set it.",
 		changes(PerBroker), kafkaHas("PLAINTEXT://:9092")),
 	row("advertised.listeners", List, "", "Addresses that clients are told to connect to, by listener name. "+
-		"Needed when a listener binds 0.0.0.0.", null, changes(PerBroker)),
+		"Needed when a listener binds 0.0.0.0.", null),
 	row("listener.security.protocol.map", String, "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
 		"Security protocol of each listener name, NAME:PROTOCOL, comma-separated. Only PLAINTEXT is served.", changes(PerBroker)),
 	row("admin.listener", String, "127.0.0.1:9404", "host:port of the HTTP server with metrics, health and profiles; empty turns it off.", own),
 
 	// Directories.
-	row("log.dir", String, "sluice-data/logs", "Directory of the logs, used when log.dirs is not set.",
+	row("log.dir", List, "sluice-data/logs", "Directory of the logs, used when log.dirs is not set.",
 		related("log.dirs", "log.dir"), kafkaHas("/tmp/kafka-logs")),
 	row("log.dirs", List, "", "Directories of the logs, comma-separated, in Kafka's own format.", null, related("log.dirs", "log.dir")),
 
@@ -74,7 +75,7 @@ var brokerKeys = []Key{
 	row("num.network.threads", Int, "", "Event loops, each a thread that reads, executes and answers the requests of its connections. "+
 		"Not set: half the cores, at least 1, since one loop does the work of several of Kafka's threads and the clients of a "+
 		"shared machine need cores too (on two shared cores one loop is faster than two).",
-		null, between(1, 1024), changes(ClusterWide), kafkaHas("3")),
+		null, between(1, 1024), kafkaHas("3")),
 	row("socket.request.max.bytes", Int, "104857600", "Largest request; a connection that announces more is closed.", between(1, 2147483647)),
 	row("socket.send.buffer.bytes", Int, "-1", "SO_SNDBUF of connections; -1 leaves the size to the kernel, which adapts it.",
 		atLeast(-1), kafkaHas("102400")),
@@ -108,9 +109,20 @@ var brokerKeys = []Key{
 	row("log.index.interval.bytes", Int, "4096", "Bytes of log between two entries of the offset index.", atLeast(0), changes(ClusterWide)),
 	row("log.index.size.max.bytes", Int, "10485760", "Largest size of an index file; a full one begins the next segment.",
 		atLeast(4), changes(ClusterWide)),
-	row("log.preallocate", Boolean, "false", "Reserve the whole file when a segment begins.", changes(ClusterWide), pending(noPrealloc), works("false")),
+	row("log.preallocate", Boolean, "false", "Reserve disk space ahead of the appends, as much again as the segment has and 64 MiB at the most. "+
+		"Unlike Kafka's, files stay as long as what is in them.", changes(ClusterWide)),
+	row("log.writeback.bytes", Long, "33554432", "New bytes of a log file after which the kernel is asked to begin writing them to disk, so that it "+
+		"does not do so all at once. Promises nothing of durability; 0 leaves it to the kernel.", own, atLeast(0)),
+	row("log.scrub.bytes.per.second", Long, "8388608", "Rate at which log files that are no longer written to are read and checked in the "+
+		"background, past the page cache; 0 for never. Under load it is a tenth.", own, atLeast(0)),
+	row("log.scrub.interval.ms", Long, "604800000", "Time from the begin of one such pass over a log directory to the begin of the next.",
+		own, atLeast(1)),
 	row("log.tail.bytes", Int, "262144", "Newest bytes of each partition kept in memory while a reader is caught up; "+
 		"readers further back are served from the page cache.", own, atLeast(0)),
+	row("log.dir.free.bytes.min", Long, "-1", "Free bytes of a log directory's file system below which produce is refused, with "+
+		"KAFKA_STORAGE_ERROR, which clients try again; it is taken again a quarter above that. Retention, deletion and Kafka's own "+
+		"topics go on. -1: 268435456, but no more than a twentieth of the file system; 0: none (Kafka has none, and takes the "+
+		"directory offline when the disk is full).", own, atLeast(-1)),
 	row("producer.id.expiration.ms", Int, "86400000", "How long an idempotent producer is remembered after its last batch, by that "+
 		"batch's time. From one that is not, any sequence number is taken.", atLeast(1), changes(ClusterWide)),
 	row("producer.id.expiration.check.interval.ms", Int, "600000", "How often remembered producers are looked at for that.", atLeast(1)),
@@ -144,15 +156,27 @@ var brokerKeys = []Key{
 	row("log.retention.check.interval.ms", Long, "300000", "How often segments are looked at for deletion.", atLeast(1)),
 	row("log.segment.delete.delay.ms", Long, "60000", "Time between taking a file out of the log and deleting it.", atLeast(0),
 		changes(ClusterWide)),
-	row("log.cleanup.policy", List, "delete", "What happens to old segments.", oneOf("compact", "delete"), changes(ClusterWide),
-		pending(noCompaction), works("delete")),
+	row("log.cleanup.policy", List, "delete", "What happens to old segments.", oneOf("compact", "delete"), changes(ClusterWide)),
 	row("log.cleaner.delete.retention.ms", Long, "86400000", "How long tombstones of compacted topics are kept.", atLeast(0),
-		changes(ClusterWide), pending(noCompaction)),
-	row("log.cleaner.min.compaction.lag.ms", Long, "0", "Time that a record stays uncompacted.", atLeast(0), changes(ClusterWide), pending(noCompaction)),
+		changes(ClusterWide)),
+	row("log.cleaner.min.compaction.lag.ms", Long, "0", "Time that a record stays uncompacted.", atLeast(0), changes(ClusterWide)),
 	row("log.cleaner.max.compaction.lag.ms", Long, longMax, "Time after which a record must be compacted.", atLeast(1),
-		changes(ClusterWide), pending(noCompaction)),
+		changes(ClusterWide)),
 	row("log.cleaner.min.cleanable.ratio", Double, "0.5", "Share of uncompacted bytes at which a log is compacted.", between(0, 1),
-		changes(ClusterWide), pending(noCompaction)),
+		changes(ClusterWide)),
+	row("log.cleaner.enable", Boolean, "true", "Compact logs. Without it those with cleanup.policy=compact only grow."),
+	row("log.cleaner.threads", Int, "1", "Cleaners. There is one for each log directory, whatever this says.", atLeast(0),
+		changes(ClusterWide), pending(oneCleaner), works("1")),
+	row("log.cleaner.dedupe.buffer.size", Long, "134217728", "Memory for the keys of logs that are being compacted, in all log directories, "+
+		"24 bytes each; what does not fit is compacted in several rounds.", atLeast(1048577), changes(ClusterWide)),
+	row("log.cleaner.io.buffer.load.factor", Double, "0.9", "How full that memory may get.", atLeast(0), changes(ClusterWide)),
+	row("log.cleaner.io.buffer.size", Int, "524288", "Memory for reading and writing. Here it is 2 MiB for each log directory at work.", atLeast(0),
+		changes(ClusterWide), pending(ownBuffers), works("524288")),
+	row("log.cleaner.io.max.bytes.per.second", Double, "1.7976931348623157E308", "Bytes that compaction reads and writes in a second, "+
+		"all log directories together.", changes(ClusterWide)),
+	row("log.cleaner.backoff.ms", Long, "15000", "Pause of a cleaner that finds nothing to compact.", atLeast(0), changes(ClusterWide)),
+	row("log.local.retention.ms", Long, "-2", "Local part of a tiered log.", atLeast(-2), changes(ClusterWide), pending(noTiered), works("-2")),
+	row("log.local.retention.bytes", Long, "-2", "Local part of a tiered log.", atLeast(-2), changes(ClusterWide), pending(noTiered), works("-2")),
 	row("compression.gzip.level", Int, "-1", "Level for compression.type=gzip.", between(-1, 9), changes(ClusterWide), pending(noRecompress)),
 	row("compression.lz4.level", Int, "9", "Level for compression.type=lz4.", between(1, 17), changes(ClusterWide), pending(noRecompress)),
 	row("compression.zstd.level", Int, "3", "Level for compression.type=zstd.", between(-131072, 22), changes(ClusterWide), pending(noRecompress)),

@@ -51,7 +51,6 @@ var knownKeys = []known{
 	{name: "fetch.purgatory.purge.interval.requests", why: "waiting requests leave their queues at once"},
 	{name: "producer.purgatory.purge.interval.requests", why: "waiting requests leave their queues at once"},
 	{name: "delete.records.purgatory.purge.interval.requests", why: "waiting requests leave their queues at once"},
-	{name: "log.cleaner.", why: noCompaction},
 	{name: "log.flush.offset.checkpoint.interval.ms", why: "checkpoints are written every minute, and on clean shutdown"},
 	{name: "log.flush.start.offset.checkpoint.interval.ms", why: "log starts are written when they move"},
 	{name: "log.dir.failure.timeout.ms", why: whyKRaft},

@@ -18,6 +18,8 @@ const (
 	FromFile
 	FromEnv
 	FromFlag
+	FromCluster // set while running, for all brokers
+	FromBroker  // set while running, for this broker
 )
 
 // Source is where a value came from.
@@ -62,6 +64,8 @@ type Flag struct{ Name, Key, Text string }
 // Values are the broker keys' values. They do not change.
 type Values struct {
 	set      map[string]Value
+	static   map[string]Value // set without what was set while running; nil: nothing was
+	dynamic  Dynamic
 	known    map[string]Value // keys of Kafka's that mean nothing here
 	warnings []string
 }

@@ -32,9 +32,14 @@ type TopicConfig struct {
 	TimestampBeforeMax int64 // ms; math.MaxInt64 for any
 	TimestampAfterMax  int64 // ms; math.MaxInt64 for any
 	Compact, Delete    bool  // cleanup.policy
-	RetentionMillis    int64 // -1 for ever
-	RetentionBytes     int64 // -1 for all
+	MinDirtyRatio      float64
+	MinCompactionLag   time.Duration
+	MaxCompactionLag   time.Duration // Forever for none
+	DeleteRetention    time.Duration // of tombstones
+	RetentionMillis    int64         // -1 for ever
+	RetentionBytes     int64         // -1 for all
 	DeleteDelay        time.Duration
+	Preallocate        bool
 	FlushPolicy        string // FlushOS and so on
 	FlushMessages      int64
 	FlushInterval      time.Duration // Forever for never
@@ -55,6 +60,8 @@ type TopicSource int8
 // The sources a topic's value can have here.
 const (
 	SourceTopic        TopicSource = 1 // set on the topic
+	SourceBroker       TopicSource = 2 // set on the broker while it ran
+	SourceCluster      TopicSource = 3 // set for all brokers while they ran
 	SourceStaticBroker TopicSource = 4 // the broker's configuration
 	SourceDefault      TopicSource = 5
 )
@@ -63,8 +70,10 @@ func (s TopicSource) String() string {
 	switch s {
 	case SourceTopic:
 		return "topic"
-	case SourceStaticBroker:
+	case SourceBroker, SourceStaticBroker:
 		return "broker"
+	case SourceCluster:
+		return "cluster"
 	}
 	return "default"
 }
@@ -97,9 +106,23 @@ func (k *Key) resolve(overrides map[string]string, broker *Values) TopicEntry {
 		if broker == nil || !broker.IsSet(syn) {
 			continue
 		}
-		return TopicEntry{k, toMillis(syn, broker.Get(syn).Text), SourceStaticBroker}
+		v := broker.Get(syn)
+		return TopicEntry{k, toMillis(syn, v.Text), v.Source.Origin.source()}
 	}
 	return TopicEntry{k, k.Default, SourceDefault}
+}
+
+// source is the origin as responses number it.
+func (o Origin) source() TopicSource {
+	switch o {
+	case FromDefault:
+		return SourceDefault
+	case FromCluster:
+		return SourceCluster
+	case FromBroker:
+		return SourceBroker
+	}
+	return SourceStaticBroker
 }
 
 // toMillis converts the value of a broker key in hours or minutes to the unit of
@@ -162,7 +185,11 @@ func Topic(overrides map[string]string, broker *Values) (TopicConfig, error) {
 		n, _ := strconv.ParseInt(text(key), 10, 64) // checked above, or by Load
 		return n
 	}
+	if err := together(text, integer); err != nil {
+		return TopicConfig{}, err
+	}
 	policy := splitList(text("cleanup.policy"))
+	ratio, _ := strconv.ParseFloat(text("min.cleanable.dirty.ratio"), 64)
 	t := TopicConfig{
 		MaxMessageBytes:    int32(integer("max.message.bytes")),
 		MinInSyncReplicas:  int32(integer("min.insync.replicas")),
@@ -175,10 +202,15 @@ func Topic(overrides map[string]string, broker *Values) (TopicConfig, error) {
 		TimestampAfterMax:  integer("message.timestamp.after.max.ms"),
 		Compact:            slices.Contains(policy, "compact"),
 		Delete:             slices.Contains(policy, "delete"),
+		MinDirtyRatio:      ratio,
+		MinCompactionLag:   Millis(integer("min.compaction.lag.ms")),
+		MaxCompactionLag:   Millis(integer("max.compaction.lag.ms")),
+		DeleteRetention:    Millis(integer("delete.retention.ms")),
 		RetentionMillis:    integer("retention.ms"),
 		RetentionBytes:     integer("retention.bytes"),
 		DeleteDelay:        Millis(integer("file.delete.delay.ms")),
 		FlushPolicy:        text("flush.policy"),
+		Preallocate:        text("preallocate") == "true",
 		FlushMessages:      integer("flush.messages"),
 		FlushInterval:      Millis(integer("flush.ms")),
 		CompressionType:    text("compression.type"),

@@ -56,14 +56,13 @@ func (k *Key) checkBounds(n float64) error {
 }
 
 func (k *Key) checkElements(text string) error {
+	if k.replicas {
+		return checkReplicas(k.Name, text)
+	}
 	if k.Allowed == nil {
 		return nil
 	}
-	list := splitList(text)
-	if len(list) == 0 {
-		return reason("List must name at least one of: " + strings.Join(k.Allowed, ", "))
-	}
-	for _, e := range list {
+	for _, e := range splitList(text) {
 		if !slices.Contains(k.Allowed, e) {
 			return reason("String must be one of: " + strings.Join(k.Allowed, ", "))
 		}
@@ -83,4 +82,49 @@ func splitList(text string) []string {
 		}
 	}
 	return out
+}
+
+// Canonical is text, a value that check takes, as Kafka prints it once parsed
+// (ConfigDef.convertToString).
+func (k *Key) Canonical(text string) string {
+	text = strings.TrimSpace(text)
+	switch k.Type {
+	case Boolean:
+		return strings.ToLower(text)
+	case Int, Short, Long:
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return strconv.FormatInt(n, 10)
+		}
+	case Double:
+		if f, err := strconv.ParseFloat(text, 64); err == nil {
+			return javaDouble(f)
+		}
+	case List:
+		list, seen := splitList(text), map[string]bool{}
+		return strings.Join(slices.DeleteFunc(list, func(e string) bool {
+			twice := seen[e]
+			seen[e] = true
+			return twice
+		}), ",")
+	}
+	return text
+}
+
+// javaDouble prints f as Java's Double.toString does: with a fraction always, and with an exponent below 10^-3 and
+// from 10^7 on.
+func javaDouble(f float64) string {
+	a := math.Abs(f)
+	if a != 0 && (a < 1e-3 || a >= 1e7) {
+		mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(f, 'E', -1, 64), "E")
+		n, _ := strconv.Atoi(exponent)
+		return withFraction(mantissa) + "E" + strconv.Itoa(n)
+	}
+	return withFraction(strconv.FormatFloat(f, 'f', -1, 64))
+}
+
+func withFraction(s string) string {
+	if !strings.Contains(s, ".") {
+		s += ".0"
+	}
+	return s
 }

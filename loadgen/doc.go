@@ -40,5 +40,6 @@
 //
 // # Entry points
 //
-// [Run] measures; [Observer] follows it; [ReadProcess] samples a process.
+// [Run] measures; [Observer] follows it; [ReadProcess] samples a process. [Raw] drives one broker with requests made in
+// advance, for throughput and latencies of requests: see there.
 package loadgen

@@ -1,7 +1,6 @@
 package logstore
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -58,7 +57,7 @@ func syncDir(dir string) error {
 // readCheckpoint returns the lines after version (0) and count, which it checks; nil when there is no file, or an empty one. The
 // form is that of Kafka's CheckpointFile.
 func readCheckpoint(path string) ([]string, error) {
-	b, err := os.ReadFile(path)
+	b, err := sys.ReadFile(path)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, nil
@@ -100,21 +99,57 @@ func readOffsets(path string) (map[string]int64, error) {
 	return m, nil
 }
 
-// appendOffsets renders such a file for the logs for which offset says ok, in order of their names; listed are those.
-func appendOffsets(logs []*Log, offset func(l *Log) (int64, bool)) (content []byte, listed map[string]bool) {
-	var lines []string
-	listed = make(map[string]bool)
-	for _, l := range logs {
-		if o, ok := offset(l); ok {
-			listed[l.name] = true
-			lines = append(lines, fmt.Sprintf("%s %d %d\n", l.topic, l.partition, o))
+// writtenFile is what a checkpoint file has, so that nothing is written that is there already, and it is known which
+// logs it names.
+type writtenFile struct {
+	logs    []*Log  // as they were, and what was written of each: the same again costs no more than a look at each
+	offsets []int64 // -1: nothing
+	content []byte
+	names   []string // of the logs that it names, in order
+}
+
+// has tells whether the file names the log.
+func (w *writtenFile) has(log string) bool {
+	if w == nil {
+		return false
+	}
+	_, ok := slices.BinarySearch(w.names, log)
+	return ok
+}
+
+// unchanged tells whether the file says what it would say now.
+func (w *writtenFile) unchanged(logs []*Log, offset func(l *Log) int64) bool {
+	if w == nil || w.offsets == nil || len(logs) != len(w.logs) || len(logs) > 0 && &logs[0] != &w.logs[0] {
+		return false
+	}
+	for i, l := range logs {
+		if offset(l) != w.offsets[i] {
+			return false
 		}
 	}
-	slices.Sort(lines)
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "0\n%d\n", len(lines))
-	for _, s := range lines {
-		b.WriteString(s)
+	return true
+}
+
+// renderLogs is the content of a checkpoint file with the logs for which offset is not negative.
+func renderLogs(logs []*Log, offset func(l *Log) int64) *writtenFile {
+	w := &writtenFile{logs: logs, offsets: make([]int64, len(logs)), names: make([]string, 0, len(logs))}
+	for i, l := range logs {
+		if w.offsets[i] = offset(l); w.offsets[i] >= 0 {
+			w.names = append(w.names, l.name)
+		}
 	}
-	return b.Bytes(), listed
+	b := append(make([]byte, 0, 16+48*len(w.names)), "0\n"...)
+	b = strconv.AppendInt(b, int64(len(w.names)), 10)
+	b = append(b, '\n')
+	for i, l := range logs {
+		if w.offsets[i] < 0 {
+			continue
+		}
+		b = append(append(b, l.topic...), ' ')
+		b = strconv.AppendInt(b, int64(l.partition), 10)
+		b = strconv.AppendInt(append(b, ' '), w.offsets[i], 10)
+		b = append(b, '\n')
+	}
+	w.content = b
+	return w
 }

@@ -24,8 +24,12 @@ func (d *Dir) Close() error {
 	d.closed = true
 	d.mu.Unlock()
 	d.awaitTrim() // and none begins any more
+	d.cleaner.close()
 	logs := d.Logs()
+	d.scrubber.close()
+	d.pacer.close()
 	errs := stopAll(logs)
+	d.space.close()
 	d.committer.close()
 	d.flusher.close()
 	for _, name := range []string{recoveryPointFile, logStartFile, highWatermarkFile} {
@@ -66,7 +70,10 @@ func (l *Log) stop() error {
 	l.mu.Lock()
 	// Appends that come later find the log failed; closed is for when the files are gone.
 	failed := l.failed
-	if failed == nil {
+	switch {
+	case failed != nil && l.marked.Load() && l.d.Err() == nil:
+		failed = nil // lossy, and the next start knows it without looking
+	case failed == nil:
 		l.failed = fmt.Errorf("%w: %s", ErrClosed, l.name)
 		l.active.indexTime()
 		l.producers.snapshot(l.end.Load())
@@ -77,39 +84,74 @@ func (l *Log) stop() error {
 	}
 	l.flushMu.Lock()
 	defer l.flushMu.Unlock()
+	l.unreserveLast()
 	_, err := l.flushFiles(true)
 	return err
 }
 
 // writeCheckpoint blocks until the file is on the device, if its content changed.
 func (d *Dir) writeCheckpoint(name string) error {
-	offset := func(l *Log) (int64, bool) { return l.RecoveryPoint(), true }
+	offset := (*Log).RecoveryPoint
 	switch name {
 	case logStartFile:
-		offset = func(l *Log) (int64, bool) { return l.StartOffset(), l.StartOffset() > l.segs.Load().s[0].base }
+		offset = (*Log).listedStart
+	case cleanerFile:
+		offset = (*Log).cleanedTo
 	case highWatermarkFile:
-		offset = func(l *Log) (int64, bool) { return d.highWatermark(l), true }
+		offset = d.highWatermark
 	}
+	if err := d.Err(); err != nil {
+		return err // nothing that a device like that says counts, and what it has stays as it is
+	}
+	return d.suffer(d.writeCheckpointFile(name, offset))
+}
+
+func (d *Dir) writeCheckpointFile(name string, offset func(l *Log) int64) error {
 	d.checkMu.Lock()
 	defer d.checkMu.Unlock()
-	content, listed := appendOffsets(d.Logs(), offset)
-	if bytes.Equal(content, d.written[name]) {
+	logs, last := d.Logs(), d.written[name]
+	if last.unchanged(logs, offset) {
 		return nil
 	}
-	if err := WriteFileAtomic(filepath.Join(d.path, name), content); err != nil {
-		d.opts.Logger.Error("writing a checkpoint failed", "dir", d.path, "file", name, "err", err)
+	w := renderLogs(logs, offset)
+	if last != nil && bytes.Equal(w.content, last.content) {
+		d.written[name] = w
+		return nil
+	}
+	err := WriteFileAtomic(filepath.Join(d.path, name), w.content)
+	if isNoSpace(err) {
+		d.space.full.Store(true)
+	}
+	if err != nil {
+		if !d.unwritten[name] {
+			d.opts.Logger.Error("writing a checkpoint failed, it is tried again", "dir", d.path, "file", name, "err", err)
+		}
+		d.unwritten[name] = true
 		return err
 	}
-	d.written[name], d.listed[name] = content, listed
+	delete(d.unwritten, name)
+	d.written[name] = w
 	return nil
 }
 
+// listedStart is what log-start-offset-checkpoint has of the log, -1 for nothing: its first segment tells.
+func (l *Log) listedStart() int64 {
+	if !l.startListed() {
+		return -1
+	}
+	return l.StartOffset()
+}
+
+// cleanedTo is what cleaner-offset-checkpoint has of the log, -1 for nothing.
+func (l *Log) cleanedTo() int64 { return l.cleaning.dirty.Load() }
+
 // forget makes sure that no checkpoint says anything of a log that is about to be made under a name which a deleted
-// one had: its start would empty the new log in a crash, its recovery point would make a torn tail look like damage.
+// one had: its start would empty the new log in a crash, its recovery point would make a torn tail look like damage, and
+// what was compacted of it is not compacted.
 func (d *Dir) forget(log string) error {
-	for _, name := range []string{recoveryPointFile, logStartFile} {
+	for _, name := range []string{recoveryPointFile, logStartFile, cleanerFile} {
 		d.checkMu.Lock()
-		stale := d.listed[name][log]
+		stale := d.written[name].has(log)
 		d.checkMu.Unlock()
 		if !stale {
 			continue

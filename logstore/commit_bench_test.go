@@ -5,6 +5,8 @@ package logstore
 import (
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,14 +76,18 @@ func BenchmarkCommit(b *testing.B) {
 	b.Run("one in flight/plain", func(b *testing.B) {
 		_, logs := open(b, Settings{})
 		s, m := logs[0].active, makeBatch(1, size, 1, batch.None)
+		if err := s.hold(); err != nil {
+			b.Fatal(err)
+		}
+		defer s.Release()
 		var took []time.Duration
 		pos := int64(0)
 		for b.Loop() {
 			began := time.Now()
-			if err := sys.PwriteFull(s.fd, m, pos); err != nil {
+			if err := sys.PwriteFull(s.file(), m, pos); err != nil {
 				b.Fatal(err)
 			}
-			if err := sys.Fdatasync(s.fd); err != nil {
+			if err := sys.Fdatasync(s.file()); err != nil {
 				b.Fatal(err)
 			}
 			pos += size
@@ -89,4 +95,51 @@ func BenchmarkCommit(b *testing.B) {
 		}
 		report(b, took)
 	})
+}
+
+// BenchmarkManyFiles has one append of 16 KiB under way on each of 16 logs, with the ways to sync them in turns: each file
+// by itself; the same with write-back begun before.
+func BenchmarkManyFiles(b *testing.B) {
+	const n, size, slice = 16, 16 << 10, 100 * time.Millisecond
+	options := []Options{{Sync: sys.Fdatasync, WriteBackBytes: -1}, {Sync: sys.Fdatasync}}
+	rates := make([][]float64, len(options))
+	dirs, logs := make([]*Dir, len(options)), make([][]*Log, len(options))
+	for i, o := range options {
+		dirs[i] = openTest(b, b.TempDir(), o)
+		for k := range n {
+			l := createTest(b, dirs[i], fmt.Sprint("t", k))
+			l.Configure(fsyncClass())
+			logs[i] = append(logs[i], l)
+		}
+	}
+	for b.Loop() {
+		for i := range options {
+			var done atomic.Int64
+			var wg sync.WaitGroup
+			began := time.Now()
+			for _, l := range logs[i] {
+				wg.Go(func() {
+					w, m := newWaiter(), makeBatch(1, size, 1, batch.None)
+					for time.Since(began) < slice {
+						info, err := l.Append(m, 0, nil)
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						l.AwaitSync(info.Last+1, w)
+						<-w
+						done.Add(1)
+					}
+				})
+			}
+			wg.Wait()
+			rates[i] = append(rates[i], float64(done.Load()*size)/1e6/time.Since(began).Seconds())
+		}
+	}
+	for i, unit := range []string{"each-MB/s", "written-first-MB/s"} {
+		slices.Sort(rates[i])
+		b.ReportMetric(rates[i][len(rates[i])/2], unit)
+		c := dirs[i].Commits()
+		b.Logf("%s: %.0f to %.0f, %d rounds, %d fdatasync", unit, rates[i][0], rates[i][len(rates[i])-1], c.Rounds, c.Syncs)
+	}
 }

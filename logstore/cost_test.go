@@ -123,7 +123,7 @@ func TestProducerMemory(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	for id := range uint64(n) {
 		binary.BigEndian.PutUint64(b[batch.OffsetProducerID:], id)
-		x.noteAppend(nil, b)
+		noteAppend(&x, b)
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
@@ -247,7 +247,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	m := numbered(0, 0, 0, 1, 1)
 	for id := range uint64(10000) {
 		binary.BigEndian.PutUint64(m[batch.OffsetProducerID:], id)
-		x.noteAppend(nil, m)
+		noteAppend(&x, m)
 	}
 	for b.Loop() {
 		x.encode()

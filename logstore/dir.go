@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,12 +22,18 @@ type Dir struct {
 	lockFD    int
 	flusher   *flusher
 	committer *committer
+	pacer     pacer
+	scrubber  *scrubber // nil: none
+	cleaner   *cleaner
 	tails     tailTotal
 	indexes   indexCache
+	space     space
+	files     fileCache
 	producers producerTotal
 
 	mu     sync.Mutex
-	logs   map[string]*Log // by directory name; nil while being created
+	logs   map[string]*Log // by directory name; nil while being created or deleted
+	sorted []*Log          // those that are there, for Logs; nil: to be made anew
 	closed bool
 
 	trimMu sync.Mutex // one Trim at a time; taken before all other locks
@@ -38,23 +43,25 @@ type Dir struct {
 	timed   atomic.Bool           // some log is flushed by time
 	offline atomic.Pointer[error] // see goOffline
 
-	// checkMu guards written, the last content of each checkpoint file (what did not change is not written), and
-	// listed, the logs that the files on disk name; see forget.
-	checkMu sync.Mutex
-	written map[string][]byte
-	listed  map[string]map[string]bool
+	// checkMu guards written, what the checkpoint files have, and unwritten, the files whose last writing failed.
+	checkMu   sync.Mutex
+	written   map[string]*writtenFile
+	unwritten map[string]bool
 }
 
 // OpenDir opens the log directory at path, creating it if need be, and loads its logs. It blocks for as long as
 // that takes: after an unclean stop every log is read from its recovery point on, and what is torn at its end is
 // cut off.
 //
-// Errors: ErrLocked, ErrNotWritable, ErrForeign, ErrUnsupported, or what the file system said.
+// Errors: ErrLocked, ErrNotWritable, ErrForeign, ErrUnsupported, ErrCorrupt (meta.properties), or what the file system
+// said.
 func OpenDir(path string, id Identity, o Options) (*Dir, error) {
 	d := &Dir{path: path, opts: o.withDefaults(), lockFD: -1, logs: map[string]*Log{},
-		written: map[string][]byte{}, listed: map[string]map[string]bool{}}
+		written: map[string]*writtenFile{}, unwritten: map[string]bool{}}
+	d.files.limit = d.opts.OpenFiles
 	d.tails.limit = d.opts.TailTotalBytes
 	d.producers.limit = d.opts.MaxProducers
+	d.SetProducerExpiration(d.opts.ProducerExpiration)
 	if err := d.open(id); err != nil {
 		for _, l := range d.logs {
 			l.release()
@@ -86,9 +93,18 @@ func (d *Dir) open(id Identity) error {
 	if err != nil {
 		return err
 	}
-	d.flusher, d.committer = startFlusher(d), startCommitter(d)
+	if n := len(d.logs); n > d.files.limit {
+		d.opts.Logger.Warn("fewer descriptors than logs: files are closed and opened as they are written to, which is slow; "+
+			"raise the limit (ulimit -n, LimitNOFILE=)", "dir", d.path, "logs", n, "open_files", d.files.limit)
+	}
+	d.flusher, d.committer, d.cleaner = startFlusher(d), startCommitter(d), startCleaner(d)
+	d.pacer.start(d)
+	d.startSpace()
+	if d.opts.ScrubBytesPerSecond > 0 {
+		d.scrubber = startScrubber(d)
+	}
 	for _, path := range stale {
-		d.flusher.addRemoval(path)
+		d.flusher.addRemoval(removal{path: path})
 	}
 	return nil
 }
@@ -117,7 +133,7 @@ func (d *Dir) lock() error {
 	if err == nil {
 		err = sys.PwriteFull(fd, pid, 0)
 	}
-	if err != nil {
+	if err != nil && !isNoSpace(err) { // the lock holds all the same, and a full disk is no reason not to start
 		return fmt.Errorf("%w: %s: %w", ErrNotWritable, path, err)
 	}
 	return nil
@@ -132,17 +148,21 @@ func (d *Dir) ClusterID() string { return d.meta.clusterID }
 // ID is the directory id of meta.properties (KIP-858), "" in files of version 0.
 func (d *Dir) ID() string { return d.meta.dirID }
 
-// Logs returns the logs in order of their names.
+// Logs returns the logs in order of their names. The caller must not change the slice, which others get too: passes
+// over all logs come every few seconds, and there may be many.
 func (d *Dir) Logs() []*Log {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	logs := make([]*Log, 0, len(d.logs))
-	for _, name := range slices.Sorted(maps.Keys(d.logs)) {
-		if l := d.logs[name]; l != nil {
-			logs = append(logs, l)
+	if d.sorted == nil {
+		d.sorted = make([]*Log, 0, len(d.logs))
+		for _, l := range d.logs {
+			if l != nil {
+				d.sorted = append(d.sorted, l)
+			}
 		}
+		slices.SortFunc(d.sorted, func(a, b *Log) int { return strings.Compare(a.name, b.name) })
 	}
-	return logs
+	return d.sorted
 }
 
 // sweepTails gives back the memory of logs that got no appends for a while.
@@ -155,8 +175,19 @@ func (d *Dir) sweepTails() {
 	}
 }
 
+// TailBytes is the memory that newest bytes of logs take.
+func (d *Dir) TailBytes() int64 { return d.tails.used.Load() }
+
+// Replace is WriteFileAtomic for a file of the caller's own in the directory. An error of the device takes that offline.
+func (d *Dir) Replace(name string, content []byte) error {
+	if err := d.Err(); err != nil {
+		return err
+	}
+	return d.suffer(WriteFileAtomic(filepath.Join(d.path, name), content))
+}
+
 func (d *Dir) removeAll(path string) {
-	if err := sys.RemoveAll(path); err != nil {
+	if err := d.suffer(sys.RemoveAll(path)); err != nil {
 		d.opts.Logger.Error("removing a deleted log failed", "path", path, "err", err)
 	}
 }
@@ -165,3 +196,7 @@ func (d *Dir) removeAll(path string) {
 func special(name string) bool {
 	return strings.HasSuffix(name, futureDirSuffix) || strings.HasSuffix(name, strayDirSuffix)
 }
+
+// DiskSpace is what users other than root may still write to the directory's file system, and its size, in bytes. It
+// may block.
+func (d *Dir) DiskSpace() (free, total int64, err error) { return sys.FreeSpace(d.path) }

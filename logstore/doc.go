@@ -12,6 +12,7 @@
 // and other Read functions. RecoverDir is recovery offline.
 //
 // Concurrency: all exported methods may be called from any goroutine. One append at a time per log; readers wait
-// neither for appenders nor for each other (see Log). A Dir has two goroutines of its own: one for syncing rolled
-// segments, checkpoints, retention and removals (flusher), one for what appends wait for (committer).
+// neither for appenders nor for each other (see Log). A Dir has three goroutines of its own: one for syncing rolled
+// segments, checkpoints, retention and removals (flusher), one for what appends wait for (committer), one for compaction
+// (cleaner).
 package logstore

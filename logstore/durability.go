@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,7 +27,7 @@ type SyncWaiter interface {
 
 // durability is what a log knows of its way to the device.
 //
-// Three offsets, none of which falls: recoveryPoint <= synced <= end. Below synced the record bytes are on the
+// Three offsets, which fall by a truncation only: recoveryPoint <= synced <= end. Below synced the record bytes are on the
 // device; below the recovery point also what recovery would otherwise make anew (indexes).
 //
 // hold is how far readers may go while appends wait: from the first append that waits on, nothing is shown, as in
@@ -40,7 +39,8 @@ type durability struct {
 	at     atomic.Int64 // when the last flush was, on Dir.now
 	queued atomic.Bool  // in the committer's queue
 	whole  atomic.Bool  // the flusher is to sync the active segment too
-	named  int64        // base of the newest segment whose name is on the device; the committer's
+	named  atomic.Int64 // base of the newest segment whose name is on the device
+	cuts   atomic.Int64 // truncations so far: what a sync that began before one has brought to the device is not known
 
 	onStable atomic.Pointer[func()]
 
@@ -66,11 +66,12 @@ const unheld = math.MaxInt64
 func (x *durability) init(recoveryPoint, end int64) {
 	x.synced.Store(recoveryPoint)
 	x.hold.Store(unheld)
-	x.asked, x.lastWait, x.named = end, -1, -1
+	x.named.Store(-1)
+	x.asked, x.lastWait = end, -1
 }
 
 // StableEnd is the offset below which consumers may read as far as this log is concerned: EndOffset, or less while
-// appends wait for the device. It never falls while the log is open.
+// appends wait for the device. It falls by a truncation only.
 func (l *Log) StableEnd() int64 {
 	end := l.end.Load() // first: whoever waits has set the hold before moving the end
 	return min(end, l.durable.hold.Load())
@@ -150,45 +151,57 @@ func (l *Log) beginSync(wait bool) {
 }
 
 // commit brings the record bytes below the end to the device: one fdatasync for each file that has any, which is
-// one but for rolls. Names of new files follow. Only the committer calls it.
-func (l *Log) commit(c *committer) error {
+// one but for rolls. Names of new files follow. Only the committer calls it, in one goroutine for a log. waiters is
+// scratch.
+func (l *Log) commit(syncs *atomic.Int64, waiters []SyncWaiter) ([]SyncWaiter, error) {
 	x := &l.durable
+	cuts := x.cuts.Load()
 	upTo := l.end.Load() // before the list, which then has every segment below it
 	list := l.segs.Load()
+	newest := x.named.Load()
 	if from := x.synced.Load(); from < upTo {
 		for _, s := range list.s[list.find(from):] {
-			if !s.tryRetain() {
+			switch err := s.holdToSync(); {
+			case errors.Is(err, errGone):
 				continue // deleted meanwhile
+			case err != nil:
+				return waiters, err
 			}
-			c.syncs.Add(1)
-			err := l.d.opts.fdatasync(s.fd)
+			syncs.Add(1)
+			err := s.fdatasync()
 			s.Release()
 			if err != nil {
-				return &os.PathError{Op: "fdatasync", Path: s.stem + logSuffix, Err: err}
+				return waiters, err
 			}
 		}
-		if newest := list.last().base; x.named != newest {
+		if last := list.last().base; newest != last {
 			if err := syncDir(l.dir); err != nil && !l.closed.Load() {
-				return err
+				return waiters, err
 			}
-			x.named = newest
+			newest = last
 		}
 	}
 	if l.closed.Load() {
-		c.waiters = x.wake(0, fmt.Errorf("%w: %s", ErrClosed, l.name), c.waiters)
-		return nil
+		return x.wake(0, fmt.Errorf("%w: %s", ErrClosed, l.name), waiters), nil
 	}
-	l.settle(upTo)
-	c.waiters = x.wake(upTo, nil, c.waiters)
-	return nil
+	if !l.settle(upTo, newest, cuts) {
+		l.d.committer.add(l)
+		return waiters, nil
+	}
+	return x.wake(upTo, nil, waiters), nil
 }
 
-// settle notes that record bytes below upTo are on the device, and lets readers have them.
-func (l *Log) settle(upTo int64) {
+// settle notes that record bytes below upTo are on the device, and the names up to the segment's at newest, and lets
+// readers have them. false: the log was truncated since cuts was read, and nothing is known.
+func (l *Log) settle(upTo, newest, cuts int64) bool {
 	x := &l.durable
-	raise(&x.synced, upTo)
-	l.raiseRecoveryPoint(upTo)
 	l.mu.Lock()
+	if x.cuts.Load() != cuts {
+		l.mu.Unlock()
+		return false
+	}
+	raise(&x.synced, upTo)
+	x.named.Store(newest)
 	held := x.hold.Load() != unheld
 	switch {
 	case !held:
@@ -197,19 +210,27 @@ func (l *Log) settle(upTo int64) {
 	default:
 		x.hold.Store(upTo)
 	}
+	if len(l.unstable.ended) > 0 {
+		l.settleTxns()
+	}
 	l.mu.Unlock()
+	l.raiseRecoveryPoint(upTo, cuts)
 	if f := x.onStable.Load(); held && f != nil {
 		(*f)()
 	}
+	return true
 }
 
 // raiseRecoveryPoint moves the recovery point along, unless a rolled segment's indexes are not synced yet or a flush
 // is at it: nothing waits for this.
-func (l *Log) raiseRecoveryPoint(upTo int64) {
+func (l *Log) raiseRecoveryPoint(upTo, cuts int64) {
 	if !l.flushMu.TryLock() {
 		return
 	}
 	defer l.flushMu.Unlock()
+	if l.durable.cuts.Load() != cuts {
+		return
+	}
 	list := l.segs.Load()
 	for _, s := range list.s[list.find(l.recoveryPoint.Load()) : len(list.s)-1] {
 		if !s.flushed {
@@ -222,42 +243,6 @@ func (l *Log) raiseRecoveryPoint(upTo int64) {
 func raise(x *atomic.Int64, v int64) {
 	for old := x.Load(); old < v && !x.CompareAndSwap(old, v); old = x.Load() {
 	}
-}
-
-// isSyncError tells errors of fsync and fdatasync, which are final for the whole directory: what else the device has
-// lost is not known.
-func isSyncError(err error) bool {
-	var p *os.PathError
-	return errors.As(err, &p) && (p.Op == "fdatasync" || p.Op == "fsync")
-}
-
-// goOffline ends appends to all logs of the directory. Whoever waits for a sync is told, and will be.
-func (d *Dir) goOffline(cause error) {
-	err := fmt.Errorf("%w: %s: %w", ErrFailed, d.path, cause)
-	if !d.offline.CompareAndSwap(nil, &err) {
-		return
-	}
-	d.opts.Logger.Error("log directory is offline until the next start: a sync failed", "dir", d.path, "err", cause)
-	for _, l := range d.Logs() {
-		l.mu.Lock()
-		first := l.failed == nil
-		if first {
-			l.failed = err
-		}
-		l.mu.Unlock()
-		if f := d.opts.Listener.Failed; first && f != nil {
-			f(l, err)
-		}
-		l.durable.wake(0, err, nil)
-	}
-}
-
-// Err is why the directory takes no appends any more, nil while it does.
-func (d *Dir) Err() error {
-	if p := d.offline.Load(); p != nil {
-		return *p
-	}
-	return nil
 }
 
 // flushDue flushes the logs whose last flush is older than their settings allow.

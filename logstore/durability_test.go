@@ -185,6 +185,15 @@ func TestFailedCommit(t *testing.T) {
 	l, other := createTest(t, d, "t"), createTest(t, d, "u")
 	l.Configure(fsyncClass())
 	other.Configure(fsyncClass())
+	for _, l := range []*Log{l, other} { // what turning the class on has begun is over then
+		w := newWaiter()
+		l.AwaitSync(appendTest(t, l, makeBatch(1, 50, 1, batch.None), nil).Last+1, w)
+		<-g.entered
+		g.leave <- nil
+		if err := <-w; err != nil {
+			t.Fatal(err)
+		}
+	}
 	first, second, third := newWaiter(), newWaiter(), newWaiter()
 	info := appendTest(t, l, makeBatch(1, 50, 1, batch.None), nil)
 	l.AwaitSync(info.Last+1, first)
@@ -198,14 +207,14 @@ func TestFailedCommit(t *testing.T) {
 		}
 	}
 	late := newWaiter()
-	if l.AwaitSync(1, late); !errors.Is(<-late, ErrFailed) {
+	if l.AwaitSync(2, late); !errors.Is(<-late, ErrFailed) {
 		t.Error("a late waiter is told that all is well")
 	}
 	for _, l := range []*Log{l, other} {
 		if _, err := l.Append(makeBatch(1, 50, 1, batch.None), 0, nil); !errors.Is(err, ErrFailed) {
 			t.Errorf("append after the failure: %v", err)
 		}
-		if l.StableEnd() != 0 {
+		if l.StableEnd() != 1 {
 			t.Errorf("shown up to %d", l.StableEnd())
 		}
 	}
@@ -215,15 +224,40 @@ func TestFailedCommit(t *testing.T) {
 	if n := failures.Load(); n != 2 {
 		t.Errorf("%d logs reported", n)
 	}
-	if n := g.calls.Load(); n != 1 {
+	if n := g.calls.Load(); n != 3 {
 		t.Errorf("%d syncs: one was believed after a failure", n)
 	}
 	if err := d.Close(); !errors.Is(err, ErrFailed) {
 		t.Errorf("close: %v", err)
 	}
 	again := openTest(t, filepath.Join(path, "0"), small())
-	if l := again.Logs()[0]; l.EndOffset() != 2 || l.Err() != nil || l.StableEnd() != 2 {
+	if l := again.Logs()[0]; l.EndOffset() != 3 || l.Err() != nil || l.StableEnd() != 3 {
 		t.Errorf("after a restart: end %d, %v", l.EndOffset(), l.Err())
+	}
+}
+
+// TestCommitOfNothingNamesNothing: the name of a new segment counts as safe only when the directory was synced. Else
+// records in it would be acknowledged that a power cut takes with the file.
+func TestCommitOfNothingNamesNothing(t *testing.T) {
+	d := openTest(t, tempDir(t), small())
+	l := createTest(t, d, "t")
+	l.Configure(fsyncClass())
+	w := newWaiter()
+	l.AwaitSync(appendTest(t, l, makeBatch(1, 50, 1, batch.None), nil).Last+1, w)
+	if err := <-w; err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock()
+	err := l.roll(l.end.Load())
+	l.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.commit(&d.committer.syncs, nil); err != nil {
+		t.Fatal(err)
+	}
+	if at := l.durable.named.Load(); at == l.active.base {
+		t.Errorf("segment %d counts as named, and nobody has synced the directory", at)
 	}
 }
 

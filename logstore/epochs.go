@@ -1,7 +1,6 @@
 package logstore
 
 import (
-	"bytes"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -24,6 +23,16 @@ type epochStart struct {
 
 // latest is the last epoch, -1 for none.
 func (e *epochs) latest() int32 { return e.last.Load() - 1 }
+
+// all is the list, nil when nothing is known. It is never changed in place.
+func (e *epochs) all() []epochStart {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.list) == 0 {
+		return nil
+	}
+	return e.list
+}
 
 func (e *epochs) set(list []epochStart) {
 	e.mu.Lock()
@@ -77,12 +86,15 @@ func upTo(list []epochStart, end int64) []epochStart {
 }
 
 func writeEpochs(dir string, list []epochStart) error {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "0\n%d\n", len(list))
+	return WriteFileAtomic(filepath.Join(dir, epochFile), renderEpochs(list))
+}
+
+func renderEpochs(list []epochStart) []byte {
+	b := fmt.Appendf(nil, "0\n%d\n", len(list))
 	for _, e := range list {
-		fmt.Fprintf(&b, "%d %d\n", e.epoch, e.start)
+		b = fmt.Appendf(b, "%d %d\n", e.epoch, e.start)
 	}
-	return WriteFileAtomic(filepath.Join(dir, epochFile), b.Bytes())
+	return b
 }
 
 // readEpochs returns nil without an error when there is no file.

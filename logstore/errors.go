@@ -22,8 +22,14 @@ var (
 	// ErrFailed: an earlier write or flush of the log failed, or this one did. Appends are refused until the
 	// directory is opened anew; reads go on.
 	ErrFailed = errors.New("log has failed")
+	// ErrNoSpace: the disk is full, or its free space is below Options.FreeBytes. Nothing was appended; appends are taken
+	// again once there is space.
+	ErrNoSpace = errors.New("no space left for appends")
 	// ErrRoll: a new segment could not be created. Nothing was appended; the next append tries again.
 	ErrRoll = errors.New("segment roll failed")
+	// ErrOpen: the active segment, which was closed since the last append, could not be opened. Nothing was appended;
+	// the next append tries again.
+	ErrOpen = errors.New("segment cannot be opened")
 	// ErrTooLarge: the batch is larger than a segment may be (Kafka's RecordBatchTooLargeException).
 	ErrTooLarge = errors.New("batch is larger than a segment")
 	// ErrEpoch: the leader epoch is below one the log has seen.
@@ -36,6 +42,10 @@ var (
 	ErrTransaction = errors.New("producer has an open transaction")
 	// ErrOffsetOutOfRange: the offset is below the log start or above the log end.
 	ErrOffsetOutOfRange = errors.New("offset out of range")
+	// ErrTruncated: the records that were waited for were taken out of the log.
+	ErrTruncated = errors.New("records were truncated")
+	// ErrLossy: records that were on the device are damaged (Damage). Appends give it, and reads of what is lost.
+	ErrLossy = errors.New("log is lossy")
 	// ErrCorrupt: bytes of a log file are not what was appended.
 	ErrCorrupt = errors.New("log is corrupt")
 )

@@ -1,6 +1,8 @@
 package logstore
 
 import (
+	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,6 +24,10 @@ func (l *Log) flush(active bool) error {
 	switch {
 	case err != nil && l.closed.Load():
 		return nil // deleted under us: there is nothing left to keep (KAFKA-19571)
+	case err != nil && isPassing(err):
+		// An index could not be written. The recovery point stays, and the same is tried again.
+		l.d.flusher.postpone(l, active)
+		return err
 	case err != nil:
 		l.mu.Lock()
 		first, cause := l.failed == nil, err
@@ -30,9 +36,7 @@ func (l *Log) flush(active bool) error {
 		if first {
 			l.reportFailure(err)
 		}
-		if first && isSyncError(cause) {
-			l.d.goOffline(cause)
-		}
+		l.d.suffer(cause)
 		return err
 	}
 	if f := l.d.opts.Listener.Flushed; f != nil && upTo >= 0 {
@@ -43,11 +47,8 @@ func (l *Log) flush(active bool) error {
 
 // flushLocked returns the new recovery point, -1 when there was nothing to do. The caller holds flushMu.
 func (l *Log) flushLocked(active bool) (upTo int64, err error) {
-	l.mu.Lock()
-	failed := l.failed
-	l.mu.Unlock()
-	if failed != nil {
-		return -1, failed
+	if err := l.flushable(); err != nil {
+		return -1, err
 	}
 	if l.closed.Load() { // deleted, and its name may be another log's by now
 		return -1, nil
@@ -55,19 +56,41 @@ func (l *Log) flushLocked(active bool) (upTo int64, err error) {
 	return l.flushFiles(active)
 }
 
+// flushable is why nothing is synced any more, nil while it is. A lossy log's bytes are as good as before.
+func (l *Log) flushable() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed == nil || l.lossy.Load() != nil {
+		return l.d.Err()
+	}
+	return l.failed
+}
+
 func (l *Log) flushFiles(active bool) (upTo int64, err error) {
 	// In this order: the list then holds every segment with offsets below end.
 	end := l.end.Load()
 	list := l.segs.Load().s
 	upTo = -1
-	snapped := l.writeSnapshots()
+	snapped, err := l.writeSnapshots()
+	if err != nil {
+		return -1, err
+	}
 	for i, s := range list {
 		sealed := i+1 < len(list)
 		idle := end == l.recoveryPoint.Load() && s.indexed() && !s.rebuilt
-		if s.flushed || !sealed && (!active || idle) || !s.tryRetain() {
+		if s.flushed || !sealed && (!active || idle) {
 			continue
 		}
-		err := s.sync(l.d.opts.fdatasync)
+		switch err := s.holdToSync(); {
+		case errors.Is(err, errGone):
+			continue
+		case err != nil:
+			return -1, err
+		}
+		if sealed {
+			l.unreserve(s)
+		}
+		err := s.sync()
 		s.Release()
 		if err != nil {
 			return -1, err
@@ -105,9 +128,16 @@ type flusher struct {
 	stop chan struct{}
 	done chan struct{}
 
-	mu     sync.Mutex
-	logs   []*Log
-	remove []string
+	mu        sync.Mutex
+	logs      []*Log
+	postponed map[*Log]bool // to be added again; true: their active segment is to be synced too
+	remove    []removal
+}
+
+// removal is the directory of a deleted log.
+type removal struct {
+	path string
+	s    []*segment // of a log that was in use
 }
 
 func startFlusher(d *Dir) *flusher {
@@ -126,10 +156,37 @@ func (f *flusher) add(l *Log) {
 	}
 }
 
-// addRemoval queues a directory for removal.
-func (f *flusher) addRemoval(path string) {
+// postpone has l flushed again some seconds later.
+func (f *flusher) postpone(l *Log, active bool) {
 	f.mu.Lock()
-	f.remove = append(f.remove, path)
+	defer f.mu.Unlock()
+	if f.postponed == nil {
+		f.postponed = map[*Log]bool{}
+	}
+	f.postponed[l] = f.postponed[l] || active
+}
+
+// resume adds what was postponed.
+func (f *flusher) resume() {
+	f.mu.Lock()
+	again := f.postponed
+	f.postponed = nil
+	f.mu.Unlock()
+	for l, active := range again {
+		if active {
+			l.durable.whole.Store(true)
+		}
+		f.add(l)
+		if l.durable.hold.Load() != unheld {
+			f.d.committer.add(l)
+		}
+	}
+}
+
+// addRemoval queues a directory for removal.
+func (f *flusher) addRemoval(r removal) {
+	f.mu.Lock()
+	f.remove = append(f.remove, r)
 	f.mu.Unlock()
 	f.signal()
 }
@@ -156,9 +213,12 @@ func (f *flusher) run() {
 	for {
 		select {
 		case <-f.wake:
-			f.drain()
+			f.drain(false)
 		case <-housekeeping.C:
+			f.resume()
+			f.drain(false) // what readers had a hold on
 			f.d.sweepTails()
+			f.d.files.shrink()
 			f.d.removeDue()
 			f.d.writeCheckpoint(highWatermarkFile)
 		case <-checkpoint.C:
@@ -172,29 +232,59 @@ func (f *flusher) run() {
 			f.d.retain()
 			retention.Reset(f.d.opts.RetentionInterval)
 		case <-f.stop:
-			f.drain()
+			f.drain(true)
 			return
 		}
 	}
 }
 
-func (f *flusher) drain() {
-	for {
+// removalsAtOnce is how many deleted logs are removed before the flusher looks at its other duties: ten thousand take
+// seconds. At a stop so many go at most; the next start removes the others.
+const removalsAtOnce = 32
+
+// drain does what is queued, but for removals beyond removalsAtOnce, which wake it again. The removal of logs that
+// readers have holds on is left for later, unless it is the last time.
+func (f *flusher) drain(last bool) {
+	var held []removal
+	for removed := 0; ; {
 		f.mu.Lock()
-		logs, remove := f.logs, f.remove
-		f.logs, f.remove = nil, nil
+		logs, remove := f.logs, f.remove[:min(len(f.remove), removalsAtOnce-removed)]
+		f.logs, f.remove = nil, f.remove[len(remove):]
+		left := len(f.remove) > 0
 		f.mu.Unlock()
 		if len(logs) == 0 && len(remove) == 0 {
-			return
+			if left {
+				f.signal()
+			}
+			break
 		}
+		removed += len(remove)
 		for _, l := range logs {
 			l.queued.Store(false)                // before the flush: a roll during it queues the log again
 			l.flush(l.durable.whole.Swap(false)) // reports its own failure
 		}
-		for _, path := range remove {
-			f.d.removeAll(path)
+		for _, r := range remove {
+			if !f.d.removeLog(r, last) {
+				held = append(held, r)
+			}
 		}
 	}
+	f.mu.Lock()
+	f.remove = append(f.remove, held...)
+	f.mu.Unlock()
+}
+
+// removeLog removes a deleted log, unless a reader has a hold on it and there will be another time.
+func (d *Dir) removeLog(r removal, last bool) bool {
+	held := slices.ContainsFunc(r.s, (*segment).inUse)
+	if held && !last {
+		return false
+	}
+	if !held {
+		d.shrinkAll(r.path)
+	}
+	d.removeAll(r.path)
+	return true
 }
 
 // close waits until all that was queued is done.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"testing"
 
@@ -26,6 +27,14 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 // small makes segments and indexes small enough for a few batches to use all of it.
 func small() Options {
 	return Options{SegmentBytes: 2000, IndexIntervalBytes: 200, TailBytes: 4 << 10, Logger: quiet()}
+}
+
+// envInt is the number that an environment variable has, by which a test does more.
+func envInt(name string, def int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return n
+	}
+	return def
 }
 
 // tempDir is a directory in memory where the system has one: what these tests check does not depend on a device,

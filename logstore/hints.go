@@ -31,6 +31,13 @@ func (x *hints) get(off int64) (seg *segment, pos int64) {
 	return nil, 0
 }
 
+// clear forgets all: segments are about to be replaced.
+func (x *hints) clear() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.h = [maxHints]hint{}
+}
+
 func (x *hints) put(off int64, seg *segment, pos int64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

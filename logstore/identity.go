@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sluice-mq/sluice/internal/sys"
 )
 
 // Identity is whose directory it is.
@@ -44,10 +46,11 @@ func loadMeta(dir string, id Identity) (meta, error) {
 	}
 	m, err := parseMeta(b)
 	if err != nil {
-		return m, fmt.Errorf("%w: %s: %w", ErrForeign, path, err)
+		return m, fmt.Errorf("%w: %s: %w", ErrCorrupt, path, err)
 	}
 	if m.nodeID != id.NodeID {
-		return m, fmt.Errorf("%w: %s has node id %d, this node is %d", ErrForeign, path, m.nodeID, id.NodeID)
+		return m, fmt.Errorf("%w: %s has node id %d, this node is %d: set node.id=%d if the directory is to be this node's",
+			ErrForeign, path, m.nodeID, id.NodeID, m.nodeID)
 	}
 	if id.ClusterID != "" && id.ClusterID != m.clusterID {
 		return m, fmt.Errorf("%w: %s has cluster id %q, this cluster is %q", ErrForeign, path, m.clusterID, id.ClusterID)
@@ -115,13 +118,15 @@ func decodeID(s string) (id [16]byte, ok bool) {
 
 // writePartitionFile and readPartitionFile: partition.metadata (Kafka's PartitionMetadataFile).
 func writePartitionFile(dir string, id [16]byte) error {
-	return WriteFileAtomic(filepath.Join(dir, partitionFile), []byte("version: 0\ntopic_id: "+encodeID(id)))
+	return WriteFileAtomic(filepath.Join(dir, partitionFile), renderPartition(id))
 }
+
+func renderPartition(id [16]byte) []byte { return []byte("version: 0\ntopic_id: " + encodeID(id)) }
 
 // readPartitionFile returns a zero id and found false when there is no file.
 func readPartitionFile(dir string) (id [16]byte, found bool, err error) {
 	path := filepath.Join(dir, partitionFile)
-	b, err := os.ReadFile(path)
+	b, err := sys.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return id, false, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sluice-mq/sluice/internal/sys"
 )
@@ -29,6 +30,7 @@ const (
 // appender and a flush may both want to.
 type sparseIndex struct {
 	path      string
+	moved     atomic.Pointer[string] // where the file is since it was renamed; nil: at path
 	cache     *indexCache
 	seed      int // spreads the indexes over the cache's slots
 	entrySize int
@@ -45,6 +47,26 @@ type sparseIndex struct {
 
 func (x *sparseIndex) init(c *indexCache, path string, seed int64, entrySize int) {
 	x.cache, x.path, x.seed, x.entrySize, x.lastKey = c, path, int(seed), entrySize, -1
+}
+
+// file is where the index is. Compaction gives its files other names while readers search them.
+func (x *sparseIndex) file() string {
+	if p := x.moved.Load(); p != nil {
+		return *p
+	}
+	return x.path
+}
+
+// rename gives the file another name, which may then be another index's file. A search that has met that one notices
+// by the name (see indexSlot.load). Nobody adds any more.
+func (x *sparseIndex) rename(path string) error {
+	x.spillMu.Lock()
+	defer x.spillMu.Unlock()
+	if err := sys.Rename(x.file(), path); err != nil {
+		return err
+	}
+	x.moved.Store(&path)
+	return nil
 }
 
 func (x *sparseIndex) addOffset(rel, pos int32) {
@@ -95,9 +117,10 @@ func (x *sparseIndex) spill() error {
 	if len(entries) == 0 && x.created {
 		return nil
 	}
-	fd, err := sys.OpenFile(x.path, os.O_WRONLY|os.O_CREATE, 0o644)
+	path := x.file()
+	fd, err := sys.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: x.path, Err: err}
+		return &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer sys.CloseFile(fd)
 	if !x.created && at == 0 {
@@ -105,10 +128,12 @@ func (x *sparseIndex) spill() error {
 		err = sys.Truncate(fd, 0)
 	}
 	if err == nil {
-		err = sys.PwriteFull(fd, entries, at)
+		if err = sys.PwriteFull(fd, entries, at); err != nil {
+			_ = sys.Truncate(fd, at) // no part of an entry stays; if this fails too, the next spill writes over it
+		}
 	}
 	if err != nil {
-		return &os.PathError{Op: "write", Path: x.path, Err: err}
+		return &os.PathError{Op: "write", Path: path, Err: err}
 	}
 	x.created = true
 	x.mu.Lock()
@@ -130,13 +155,14 @@ func (x *sparseIndex) written() bool {
 
 // sync blocks until the stored entries are on the device.
 func (x *sparseIndex) sync() error {
-	fd, err := sys.OpenFile(x.path, os.O_WRONLY, 0)
-	if err == nil {
-		err = sys.Fdatasync(fd)
-		sys.CloseFile(fd)
-	}
+	path := x.file()
+	fd, err := sys.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
-		return &os.PathError{Op: "fdatasync", Path: x.path, Err: err}
+		return &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer sys.CloseFile(fd)
+	if err := sys.Fdatasync(fd); err != nil {
+		return &os.PathError{Op: "fdatasync", Path: path, Err: err}
 	}
 	return nil
 }
@@ -184,16 +210,12 @@ func (x *sparseIndex) floor(limit int64, byVal bool) (e indexEntry, ok bool, err
 }
 
 func (x *sparseIndex) floorStored(stored int, match func(indexEntry) bool) (e indexEntry, ok bool, err error) {
-	fd := -1
-	defer func() {
-		if fd >= 0 {
-			sys.CloseFile(fd)
-		}
-	}()
+	f := openedIndex{fd: -1}
+	defer f.close()
 	lo, hi := -1, stored
 	for hi-lo > 1 {
 		mid := (lo + hi) / 2
-		switch m, err := x.cache.entry(x, mid, &fd); {
+		switch m, err := x.cache.entry(x, mid, &f); {
 		case errors.Is(err, fs.ErrNotExist):
 			return indexEntry{}, false, nil // an index only saves work: the search begins at the segment's start
 		case err != nil:

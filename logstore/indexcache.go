@@ -30,38 +30,65 @@ type indexSlot struct {
 	buf   []byte // entries that are known; capacity indexBlock
 }
 
-// entry returns entry i of x, which is stored. *fd is opened if it is needed and -1.
-func (c *indexCache) entry(x *sparseIndex, i int, fd *int) (indexEntry, error) {
+// openedIndex is an index file that a search has open, and the name it was opened by; fd -1: none.
+type openedIndex struct {
+	fd   int
+	name *string // as in sparseIndex.moved
+}
+
+func (f *openedIndex) close() {
+	if f.fd >= 0 {
+		sys.CloseFile(f.fd)
+		f.fd = -1
+	}
+}
+
+// entry returns entry i of x, which is stored. f is opened if it is needed and is not.
+func (c *indexCache) entry(x *sparseIndex, i int, f *openedIndex) (indexEntry, error) {
 	per := indexBlock / x.entrySize
 	block, at := i/per, i%per*x.entrySize
 	s := &c.slots[(uint(x.seed)+uint(block)*2654435761)%indexSlots]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.x != x || s.block != block || at >= len(s.buf) {
-		if err := s.load(x, block, fd); err != nil {
+		if err := s.load(x, block, f); err != nil {
 			return indexEntry{}, err
 		}
 		if at+x.entrySize > len(s.buf) {
-			return indexEntry{}, &os.PathError{Op: "read", Path: x.path, Err: os.ErrNotExist}
+			return indexEntry{}, &os.PathError{Op: "read", Path: x.file(), Err: os.ErrNotExist}
 		}
 	}
 	return x.decode(s.buf[at:]), nil
 }
 
-func (s *indexSlot) load(x *sparseIndex, block int, fd *int) (err error) {
-	if *fd < 0 {
-		if *fd, err = sys.OpenFile(x.path, os.O_RDONLY, 0); err != nil {
-			return &os.PathError{Op: "open", Path: x.path, Err: err}
-		}
-	}
+// load reads a block. Compaction may give the file another name meanwhile, and its old one to another index: what was
+// read by a name that is not the file's any more is read again.
+func (s *indexSlot) load(x *sparseIndex, block int, f *openedIndex) error {
 	if s.buf == nil {
 		s.buf = make([]byte, 0, indexBlock)
 	}
 	s.x = nil
-	n, err := sys.Pread(*fd, s.buf[:indexBlock/x.entrySize*x.entrySize], int64(block)*int64(indexBlock/x.entrySize*x.entrySize))
-	if err != nil {
-		return &os.PathError{Op: "read", Path: x.path, Err: err}
+	size := indexBlock / x.entrySize * x.entrySize
+	for {
+		if f.fd < 0 {
+			f.name = x.moved.Load()
+			fd, err := sys.OpenFile(x.file(), os.O_RDONLY, 0)
+			if err != nil {
+				if x.moved.Load() != f.name {
+					continue
+				}
+				return &os.PathError{Op: "open", Path: x.file(), Err: err}
+			}
+			f.fd = fd
+		}
+		n, err := sys.Pread(f.fd, s.buf[:size], int64(block)*int64(size))
+		if err != nil {
+			return &os.PathError{Op: "read", Path: x.file(), Err: err}
+		}
+		if x.moved.Load() == f.name {
+			s.x, s.block, s.buf = x, block, s.buf[:n/x.entrySize*x.entrySize]
+			return nil
+		}
+		f.close()
 	}
-	s.x, s.block, s.buf = x, block, s.buf[:n/x.entrySize*x.entrySize]
-	return nil
 }

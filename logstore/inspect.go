@@ -26,6 +26,7 @@ const (
 	KindEpochs     Kind = "epochs"     // leader-epoch-checkpoint
 	KindMetadata   Kind = "metadata"   // partition.metadata, meta.properties
 	KindCheckpoint Kind = "checkpoint" // one of the directory's checkpoints
+	KindLossy      Kind = "lossy"      // sluice-lossy: damage that a broker found
 	KindFile       Kind = "file"       // a file that a running broker would not leave, or that nobody knows
 )
 

@@ -1,7 +1,6 @@
 package logstore
 
 import (
-	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -95,12 +94,8 @@ func ReadIndex(path string, yield func(IndexEntry) bool) (tail int64, err error)
 	return x.w.size - int64(n*x.kind.entrySize), nil
 }
 
-// The size of an entry in Kafka's TransactionIndex.
-const (
-	inspectTxnEntry = 34
-	// maxSmallFile bounds the memory for a file that is read as a whole: 1.4 million producers.
-	maxSmallFile = 64 << 20
-)
+// maxSmallFile bounds the memory for a file that is read as a whole: 1.4 million producers.
+const maxSmallFile = 64 << 20
 
 // AbortedTxn is an entry of a .txnindex file.
 type AbortedTxn struct {
@@ -113,17 +108,13 @@ func ReadTxnIndex(path string) (list []AbortedTxn, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for at := 0; at < len(b); at += inspectTxnEntry {
-		if len(b)-at < inspectTxnEntry {
+	for at := 0; at < len(b); at += txnEntrySize {
+		if len(b)-at < txnEntrySize {
 			return list, fmt.Errorf("%w: %d bytes at %d are no entry", ErrCorrupt, len(b)-at, at)
 		}
-		if v := binary.BigEndian.Uint16(b[at:]); v != 0 {
-			return list, fmt.Errorf("%w: entry at %d has version %d", ErrCorrupt, at, v)
-		}
-		u := func(i int) int64 { return int64(binary.BigEndian.Uint64(b[at+2+8*i:])) }
-		t := AbortedTxn{u(0), u(1), u(2), u(3)}
-		if t.FirstOffset > t.LastOffset || t.FirstOffset < 0 {
-			return list, fmt.Errorf("%w: entry at %d has offsets %d to %d", ErrCorrupt, at, t.FirstOffset, t.LastOffset)
+		t, err := parseTxnEntry(b[at:][:txnEntrySize])
+		if err != nil {
+			return list, fmt.Errorf("at %d: %w", at, err)
 		}
 		list = append(list, t)
 	}

@@ -41,6 +41,7 @@ type PartitionInfo struct {
 	RecoveryPoint int64
 	HighWatermark int64
 	Compacted     bool   // the cleaner has been at work: offsets may have gaps
+	Lossy         string // what of it is lost, as its mark says; "" without one
 	Err           string // why the above is not whole
 }
 
@@ -216,14 +217,14 @@ func listPartition(dir string) (p partitionFiles, err error) {
 		case ok && (suffix == indexSuffix || suffix == timeIndexSuffix || suffix == txnIndexSuffix || suffix == snapshotSuffix):
 			p.by[suffix] = append(p.by[suffix], base)
 			continue
-		case name == partitionFile, name == epochFile:
+		case name == partitionFile, name == epochFile, name == lossyFile:
 			continue
 		case strings.HasSuffix(name, deletedFileSuffix):
 			what = "a deleted file, removed at the next start"
 		case strings.HasSuffix(name, cleanedFileSuffix):
 			what = "an unfinished compaction, removed at the next start"
 		case strings.HasSuffix(name, swapFileSuffix):
-			what = "a compaction being installed, which Kafka has to finish"
+			what = "a compaction being installed, finished at the next start"
 		case strings.HasSuffix(name, tmpSuffix):
 			what = "what a crash left of replacing a file"
 		}
@@ -250,6 +251,11 @@ func inspectPartition(dir string, c checkpoints) (p PartitionInfo, err error) {
 	files, err := listPartition(dir)
 	if err != nil {
 		return p, err
+	}
+	if mark, err := readMark(dir); err != nil {
+		return p, err
+	} else if mark != nil {
+		p.Lossy = mark.String()
 	}
 	p.Segments = len(files.bases)
 	if len(files.bases) == 0 {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/sluice-mq/sluice/internal/sys"
 )
@@ -49,13 +50,16 @@ type RecoveredLog struct {
 // ErrLocked: a broker has it open. done is called for each log.
 func RecoverDir(path string, o RecoverOptions, done func(RecoveredLog)) error {
 	r := recovering{path: path, o: o}
-	r.d = &Dir{path: path, lockFD: -1, logs: map[string]*Log{}, written: map[string][]byte{}}
-	opts := Options{GapsAllowed: func(string) bool { return r.gaps }, Logger: o.Logger, rehearse: o.DryRun}
+	r.d = &Dir{path: path, lockFD: -1, logs: map[string]*Log{}, written: map[string]*writtenFile{}}
+	opts := Options{Logger: o.Logger, rehearse: o.DryRun, GapsAllowed: func(topic string) bool {
+		return strings.HasPrefix(topic, "__") || o.Gaps != nil && o.Gaps(topic)
+	}}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	opts.Listener.Recovered = func(_ *Log, found Recovery) { r.found = found }
 	r.d.opts = opts.withDefaults()
+	r.d.files.limit = r.d.opts.OpenFiles
 	r.d.tails.limit = r.d.opts.TailTotalBytes
 	if _, err := os.Stat(path); err != nil {
 		return err
@@ -76,7 +80,6 @@ type recovering struct {
 	o       RecoverOptions
 	d       *Dir
 	c       checkpoints
-	gaps    bool     // of the log being recovered
 	found   Recovery // in it
 	failed  bool     // some log was not recovered
 	changed bool     // of the checkpoints
@@ -185,7 +188,11 @@ func shadow(from, to string) error {
 			err = os.Symlink(filepath.Join(from, name), target)
 		case indexSuffix, timeIndexSuffix, txnIndexSuffix:
 		case deletedFileSuffix, cleanedFileSuffix, swapFileSuffix, tmpSuffix: // their names are enough
-			err = os.WriteFile(target, nil, 0o600)
+			if filepath.Ext(strings.TrimSuffix(name, swapFileSuffix)) == logSuffix { // but for what becomes a segment
+				err = os.Symlink(filepath.Join(from, name), target)
+			} else {
+				err = os.WriteFile(target, nil, 0o600)
+			}
 		default:
 			var b []byte
 			if b, err = readSmall(filepath.Join(from, name)); err == nil {
@@ -204,8 +211,6 @@ func (r *recovering) log(name, from string) (out RecoveredLog) {
 	out = RecoveredLog{Name: name, Start: -1, End: -1, Recovery: Recovery{CutAt: -1}}
 	defer func() { r.failed = r.failed || out.Err != nil }()
 	topic, partition, _ := parsePartitionDir(name)
-	_, r.gaps = r.c.cleaner[name]
-	r.gaps = r.gaps || len(topic) > 1 && topic[:2] == "__" || r.o.Gaps != nil && r.o.Gaps(topic)
 	before, err := indexSums(from)
 	if err != nil {
 		out.Err = err
@@ -213,6 +218,7 @@ func (r *recovering) log(name, from string) (out RecoveredLog) {
 	}
 	l := r.d.newLog(name, topic, partition)
 	x := &loading{l: l, full: true, recoveryPoint: r.c.recoveryPoint[name], logStart: r.c.logStart[name]}
+	x.compacted(r.c.cleaner)
 	if r.o.Force {
 		x.recoveryPoint = 0
 	}
@@ -227,6 +233,9 @@ func (r *recovering) log(name, from string) (out RecoveredLog) {
 	out.Start, out.End, out.Err = l.StartOffset(), l.EndOffset(), l.Err()
 	if out.Err == nil && !r.o.DryRun {
 		if out.Err = l.stop(); out.Err == nil {
+			out.Err = removeMark(l.dir) // what it told of is gone, or was restored
+		}
+		if out.Err == nil {
 			r.settled(l)
 		}
 	}
@@ -249,10 +258,11 @@ func (r *recovering) settled(l *Log) {
 		r.c.recoveryPoint = map[string]int64{}
 	}
 	r.c.recoveryPoint[l.name] = l.RecoveryPoint()
-	for _, m := range []map[string]int64{r.c.highWatermark, r.c.cleaner} {
-		if offset, ok := m[l.name]; ok {
-			m[l.name] = min(offset, l.EndOffset())
-		}
+	if offset, ok := r.c.highWatermark[l.name]; ok {
+		r.c.highWatermark[l.name] = min(offset, l.EndOffset())
+	}
+	if dirty := l.cleaning.dirty.Load(); dirty >= 0 && r.c.cleaner != nil {
+		r.c.cleaner[l.name] = dirty
 	}
 	r.changed = true
 }

@@ -333,9 +333,9 @@ func TestVerifyFindsBadCompanions(t *testing.T) {
 	snap := binary.BigEndian.AppendUint32([]byte{0, 1, 0, 0, 0, 0}, 1)
 	snap = append(snap, make([]byte, snapshotEntrySize)...)
 	binary.BigEndian.PutUint32(snap[2:], crc32.Checksum(snap[6:], castagnoli))
-	txn := make([]byte, 2*inspectTxnEntry)
+	txn := make([]byte, 2*txnEntrySize)
 	binary.BigEndian.PutUint64(txn[18:], 3)
-	binary.BigEndian.PutUint64(txn[inspectTxnEntry+18:], uint64(end+5))
+	binary.BigEndian.PutUint64(txn[txnEntrySize+18:], uint64(end+5))
 	for name, c := range map[string]struct {
 		file, content string
 		kind          Kind
@@ -372,7 +372,7 @@ func TestVerifyFindsBadCompanions(t *testing.T) {
 		}
 	}
 	mustWrite(t, filepath.Join(part, segmentName(end)+snapshotSuffix), snap)
-	mustWrite(t, filepath.Join(part, segmentName(0)+txnIndexSuffix), txn[:inspectTxnEntry])
+	mustWrite(t, filepath.Join(part, segmentName(0)+txnIndexSuffix), txn[:txnEntrySize])
 	if f := verifyAll(t, dir, VerifyOptions{}); f.Damaged+f.Warnings > 0 {
 		t.Errorf("%+v", f)
 	}

@@ -110,12 +110,18 @@ func (v *verifier) run() error {
 	v.clean = err == nil && !v.inUse
 	c := readCheckpoints(root) // before the log, which only grows
 	topic, _, ok := parsePartitionDir(v.r.Name)
-	if _, compacted := c.cleaner[v.r.Name]; compacted || ok && strings.HasPrefix(topic, "__") || v.o.Gaps != nil && v.o.Gaps(topic) {
+	if _, compacted := c.cleaner[v.r.Name]; compacted || c.cleaner == nil || ok && strings.HasPrefix(topic, "__") || v.o.Gaps != nil && v.o.Gaps(topic) {
 		v.gaps = true
 	}
 	files, err := listPartition(v.dir)
 	if err != nil {
 		return err
+	}
+	if mark, err := readMark(v.dir); err != nil {
+		return err
+	} else if mark != nil {
+		v.add(Finding{Kind: KindLossy, File: lossyFile, Pos: -1, Offset: mark.At,
+			What: "marked lossy, it takes no appends: " + mark.String()})
 	}
 	for _, f := range files.odd {
 		if !v.inUse {
@@ -353,7 +359,7 @@ func (v *verifier) companions(files partitionFiles) {
 		}
 		for i, t := range list {
 			if t.LastOffset < base || t.LastOffset >= v.due && !v.inUse {
-				v.add(Finding{Kind: KindTxnIndex, File: name, Pos: int64(i * inspectTxnEntry), Offset: t.LastOffset,
+				v.add(Finding{Kind: KindTxnIndex, File: name, Pos: int64(i * txnEntrySize), Offset: t.LastOffset,
 					What: fmt.Sprintf("aborted transaction of offsets %d to %d", t.FirstOffset, t.LastOffset)})
 			}
 		}

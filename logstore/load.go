@@ -2,6 +2,7 @@ package logstore
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,7 +21,7 @@ func (d *Dir) load(clean bool) (stale []string, err error) {
 		return nil, err
 	}
 	var todo []*loading
-	rp, starts := d.readOffsets(recoveryPointFile), d.readOffsets(logStartFile)
+	rp, starts, cleaned := d.readOffsets(recoveryPointFile), d.readOffsets(logStartFile), d.readOffsets(cleanerFile)
 	for _, e := range entries {
 		name := e.Name()
 		switch topic, partition, ok := parsePartitionDir(name); {
@@ -31,26 +32,52 @@ func (d *Dir) load(clean bool) (stale []string, err error) {
 			d.opts.Logger.Warn("directory is not a partition in service, left alone", "path", filepath.Join(d.path, name))
 		default:
 			l := d.newLog(name, topic, partition)
-			todo = append(todo, &loading{l: l, clean: clean, recoveryPoint: rp[name], logStart: starts[name]})
+			x := &loading{l: l, clean: clean, recoveryPoint: rp[name], logStart: starts[name]}
+			x.compacted(cleaned)
+			todo = append(todo, x)
 		}
 	}
-	return stale, d.loadAll(todo)
+	if err := d.loadAll(todo); err != nil {
+		return stale, err
+	}
+	return stale, d.correctCleaned(cleaned)
 }
 
-// readOffsets reads a checkpoint file. Like Kafka, a damaged one counts as empty: slow, but safe.
+// compacted says what is known of the log's compaction. cleaned is nil when the checkpoint was not readable: then any
+// log may have gaps.
+func (x *loading) compacted(cleaned map[string]int64) {
+	x.dirty, x.listed = cleaned[x.l.name]
+	x.gaps = x.listed || cleaned == nil || x.l.d.opts.GapsAllowed(x.l.topic)
+}
+
+// correctCleaned replaces the checkpoint of the cleaner when it says of a log more than that has: what is appended
+// there would count as compacted.
+func (d *Dir) correctCleaned(cleaned map[string]int64) error {
+	for _, l := range d.Logs() {
+		if was, ok := cleaned[l.name]; ok && was != l.cleaning.dirty.Load() {
+			return d.writeCheckpoint(cleanerFile)
+		}
+	}
+	return nil
+}
+
+// readOffsets reads a checkpoint file. Like Kafka, a damaged one counts as empty: slow, but safe. It is nil then, and
+// only then.
 func (d *Dir) readOffsets(name string) map[string]int64 {
 	m, err := readOffsets(filepath.Join(d.path, name))
 	if err != nil {
 		d.opts.Logger.Warn("checkpoint is not readable, going on without", "err", err)
+		m = nil
+	} else if m == nil {
+		m = map[string]int64{}
 	}
-	d.listed[name] = map[string]bool{}
-	for log := range m {
-		d.listed[name][log] = true
-	}
+	d.written[name] = &writtenFile{names: slices.Sorted(maps.Keys(m))}
 	return m
 }
 
 func (d *Dir) loadAll(todo []*loading) error {
+	d.opts.Progress.found(todo)
+	defer d.reportLoading()()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var firstErr error
@@ -67,6 +94,7 @@ func (d *Dir) loadAll(todo []*loading) error {
 				next++
 				mu.Unlock()
 				there, err := x.load()
+				d.opts.Progress.loaded(x)
 				mu.Lock()
 				if err != nil && firstErr == nil {
 					firstErr = fmt.Errorf("loading %s: %w", x.l.dir, err)
@@ -94,9 +122,19 @@ type loading struct {
 	recoveryPoint int64
 	logStart      int64
 	full          bool // check from the first segment on
+	live          bool // the log is in service: producers are made anew, no .txnindex is
+
+	gaps   bool  // offsets may be left out, because the log is or was compacted
+	listed bool  // cleaner-offset-checkpoint names the log
+	dirty  int64 // what it says then
+
+	unread       int64   // bytes that Progress still expects
+	mark, damage *Damage // that the log's mark names, and that recovery found below the recovery point
 
 	segs        []*segment
-	snapshots   []int64 // offsets of the snapshot files
+	snapshots   []int64        // offsets of the snapshot files
+	txnFiles    map[int64]bool // bases of the segments that have a .txnindex
+	markersFrom int64          // base of the first segment that was walked and has control batches; math.MaxInt64: none
 	epochs      []epochStart
 	epochsKnown bool // leader-epoch-checkpoint was there and whole
 }
@@ -120,15 +158,19 @@ func (x *loading) load() (there bool, err error) {
 	defer func() {
 		if err != nil {
 			for _, s := range x.segs {
-				s.Release()
+				s.drop()
 			}
 		}
 	}()
+	if x.mark, err = readMark(l.dir); err != nil {
+		return false, err
+	}
+	x.clean = x.clean && x.mark == nil // so that it looks the same after any stop
 	if err := x.readEpochs(); err != nil {
 		return false, err
 	}
 	for _, base := range bases {
-		s, err := openSegment(&l.d.indexes, l.dir, base, l.d.opts.rehearse)
+		s, err := openSegment(l, base)
 		if err != nil {
 			return false, err
 		}
@@ -153,10 +195,9 @@ func (x *loading) load() (there bool, err error) {
 		}
 		end = x.logStart
 	}
-	if failed == nil { // else nothing is appended any more, and nothing removed
-		if err := x.loadProducers(end); err != nil {
-			return false, err
-		}
+	// If it failed nothing is appended any more and nothing removed, but readers have to know of transactions.
+	if err := x.loadProducers(end, failed != nil); err != nil {
+		return false, err
 	}
 	x.publish(end, failed)
 	return true, nil
@@ -175,6 +216,34 @@ func (x *loading) publish(end int64, failed error) {
 	l.epochs.set(upTo(x.epochs, end))
 	l.publish(x.segs, max(x.logStart, x.segs[0].base), end)
 	l.failed = failed
+	l.cleaning.gaps.Store(x.gaps)
+	switch {
+	case !x.listed:
+	case failed == nil && x.dirty > end:
+		l.cleaning.dirty.Store(l.start.Load()) // what it says is not true any more (LogCleanerManager.cleanableOffsets)
+	default:
+		l.cleaning.dirty.Store(x.dirty)
+	}
+	x.lossy()
+}
+
+// lossy has what recovery found and what the log's mark says count. Offline, for `sluice log recover`, the mark is
+// what is to be got rid of.
+func (x *loading) lossy() {
+	l := x.l
+	if x.full {
+		return
+	}
+	if x.mark != nil {
+		l.marked.Store(true)
+		l.setDamage(x.mark)
+	}
+	if x.damage != nil && l.setDamage(x.damage) {
+		l.writeMark(l.lossy.Load())
+	}
+	if damage := l.lossy.Load(); damage != nil {
+		l.reportDamage(damage)
+	}
 }
 
 func (x *loading) readEpochs() error {
@@ -187,24 +256,37 @@ func (x *loading) readEpochs() error {
 	return nil
 }
 
-// listFiles returns the base offsets of the segments, in order, and removes what an interrupted Kafka left.
+// listFiles returns the base offsets of the segments, in order, and removes what is left of deleted and unfinished
+// files.
 func (x *loading) listFiles() (bases []int64, err error) {
-	entries, err := os.ReadDir(x.l.dir)
+	names, err := sys.ReadNames(x.l.dir, nil)
 	if err != nil {
 		return nil, err
 	}
+	var rest leftovers
+	for _, name := range names {
+		if ext := filepath.Ext(name); ext == cleanedFileSuffix || ext == swapFileSuffix {
+			rest.add(filepath.Join(x.l.dir, name))
+		}
+	}
+	if len(rest.swap)+len(rest.cleaned) > 0 {
+		if err := x.finishSwaps(&rest); err != nil {
+			return nil, err
+		}
+		if names, err = sys.ReadNames(x.l.dir, names[:0]); err != nil {
+			return nil, err
+		}
+	}
 	indexed := map[int64][]string{}
-	for _, e := range entries {
-		name := e.Name()
-		path := filepath.Join(x.l.dir, name)
+	x.txnFiles = map[int64]bool{}
+	for _, name := range names {
 		switch filepath.Ext(name) {
-		case deletedFileSuffix, cleanedFileSuffix, tmpSuffix:
+		case deletedFileSuffix, tmpSuffix:
+			path := filepath.Join(x.l.dir, name)
 			if err := sys.Remove(path); err != nil {
 				return nil, err
 			}
 			continue
-		case swapFileSuffix:
-			return nil, fmt.Errorf("%w: %s: an interrupted compaction, which Kafka has to finish", ErrUnsupported, path)
 		}
 		switch base, suffix, ok := parseSegmentFile(name); {
 		case !ok:
@@ -213,14 +295,17 @@ func (x *loading) listFiles() (bases []int64, err error) {
 		case suffix == logSuffix:
 			bases = append(bases, base)
 		case suffix == indexSuffix, suffix == timeIndexSuffix, suffix == txnIndexSuffix:
-			indexed[base] = append(indexed[base], path)
+			indexed[base] = append(indexed[base], name)
+			if suffix == txnIndexSuffix {
+				x.txnFiles[base] = true
+			}
 		}
 	}
 	slices.Sort(bases)
-	for base, paths := range indexed {
+	for base, names := range indexed {
 		if _, ok := slices.BinarySearch(bases, base); !ok {
-			for _, path := range paths {
-				if err := sys.Remove(path); err != nil {
+			for _, name := range names {
+				if err := sys.Remove(filepath.Join(x.l.dir, name)); err != nil {
 					return nil, err
 				}
 			}
@@ -235,14 +320,18 @@ func (x *loading) restart(base int64) error {
 		if err := s.unlink(); err != nil {
 			return err
 		}
-		s.Release()
+		s.drop()
 	}
 	x.segs = nil
-	s, err := createSegment(&x.l.d.indexes, x.l.dir, base)
+	s, err := createSegment(x.l, base)
 	if err != nil {
 		return err
 	}
+	s.Release()
 	x.segs = []*segment{s}
+	if err := s.spill(); err != nil {
+		return err
+	}
 	return syncDir(x.l.dir)
 }
 

@@ -22,13 +22,14 @@ import (
 //
 // The end offset is stored last: a reader that sees it finds everything before it in place. Readers take the
 // list of segments and the end as they are and hold the segments they return (see Read). A write that fails is
-// undone by truncating the file to the batch before it, and the log then takes no more appends: whether the
-// device kept its promises is not known (KAFKA-10778).
+// undone by truncating the file to the batch before it. Unless there was just no space, the log then takes no more
+// appends: whether the device kept its promises is not known (KAFKA-10778). See ioerror.go.
 //
 // A flush works on what lies below the end offset at its beginning and takes mu only to look at the state. One
 // mutex around readers, appends and flushes was the alternative; it makes a consumer wait for the disk.
 //
-// Lock order: Dir.trimMu, Dir.mu, flushMu, mu, epochs.mu; the tail's, indexes', hints' and durable's mutexes are taken last and alone.
+// Lock order: Dir.trimMu, flushMu, Dir.checkMu, Dir.mu, mu, epochs.mu; segment.openMu, fileCache.mu; the tail's, indexes',
+// hints' and durable's mutexes are taken last and alone.
 type Log struct {
 	d         *Dir
 	topic     string
@@ -36,15 +37,23 @@ type Log struct {
 	id        [16]byte
 	name      string // topic-partition
 	dir       string // path while the log lives
+	internal  bool   // one of Kafka's own topics
 
-	segs    atomic.Pointer[segList]
-	start   atomic.Int64
-	end     atomic.Int64
-	closed  atomic.Bool
-	tail    tail
-	hints   hints
-	epochs  epochs
-	durable durability
+	segs   atomic.Pointer[segList]
+	start  atomic.Int64
+	end    atomic.Int64
+	closed atomic.Bool
+	// dropping: files below the start were removed, and it is not known to be on the device that they are gone.
+	dropping atomic.Bool
+	lossy    atomic.Pointer[Damage] // nil while nothing is known to be lost; set under mu
+	marked   atomic.Bool            // lossyFile says so
+	tail     tail
+	hints    hints
+	epochs   epochs
+	durable  durability
+	pace     pace
+	// cleaning is this log's compaction.
+	cleaning logCleaning
 
 	// flushMu is held while files are synced. It guards recoveryPoint's change and segment.flushed.
 	flushMu       sync.Mutex
@@ -53,9 +62,11 @@ type Log struct {
 
 	mu        sync.Mutex // guards what follows, and the order of appends
 	active    *segment
+	pinned    bool // appends have a hold on active
 	failed    error
 	settings  Settings
 	producers producers
+	unstable  unstable
 }
 
 // AppendInfo says which offsets a batch got. With Wait it must not be acknowledged before AwaitSync says that it is on
@@ -123,7 +134,7 @@ func (l *Log) Err() error {
 // A batch with a producer id is held against what is known of that producer: see AppendInfo.Duplicate.
 //
 // ErrTooLarge, ErrEpoch (leaderEpoch is below the latest one), ErrOutOfOrderSequence, ErrProducerEpoch, ErrTransaction
-// and ErrRoll: nothing was written. ErrFailed: nothing was appended, now or ever again.
+// ErrRoll, ErrOpen and ErrNoSpace: nothing was written. ErrFailed: nothing was appended, now or ever again.
 func (l *Log) Append(b batch.Batch, leaderEpoch int32, ref span.Ref) (AppendInfo, error) {
 	o := &l.d.opts
 	l.mu.Lock()
@@ -144,6 +155,7 @@ func (l *Log) Append(b batch.Batch, leaderEpoch int32, ref span.Ref) (AppendInfo
 	}
 	if failed {
 		l.reportFailure(err)
+		l.d.suffer(err)
 	}
 	if err == nil && !info.Duplicate && o.Listener.Appended != nil {
 		o.Listener.Appended(l, len(b))
@@ -168,8 +180,10 @@ func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info Appen
 		return info, false, 0, fmt.Errorf("%w: %s: %d bytes, last offset delta %d", ErrTooLarge, l.name, len(b), delta)
 	}
 	var p *producer
+	var m marker
 	numbered := idempotent(b)
 	if numbered {
+		m = markerOf(b)
 		var again *producerBatch
 		if p, again, err = l.producers.check(b); err != nil {
 			return info, false, 0, fmt.Errorf("%s: %w", l.name, err)
@@ -181,6 +195,9 @@ func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info Appen
 			}, false, 0, nil
 		}
 	}
+	if err := l.d.space.refuse(l); err != nil {
+		return info, false, 0, err
+	}
 	b.SetBaseOffset(info.Base)
 	b.SetLeaderEpoch(epoch)
 	if invariants.Enabled {
@@ -188,24 +205,34 @@ func (l *Log) appendLocked(b batch.Batch, epoch int32, ref span.Ref) (info Appen
 	}
 	if epoch > l.epochs.latest() {
 		if err := l.epochs.assign(l.dir, epoch, info.Base); err != nil {
-			return info, false, 0, l.fail(err)
+			return info, false, 0, l.failOrRefuse(err)
 		}
 	}
 	if err := l.prepare(b, info); err != nil {
 		return info, false, 0, err
 	}
 	s := l.active
+	if a, ok := l.producers.abortion(p, m, info.Base); ok {
+		if err := s.addAborted(a); err != nil {
+			return info, false, 0, l.fail(err)
+		}
+	}
 	pos := s.size.Load()
 	if took, err = l.write(s, b, pos); err != nil {
-		return info, false, took, l.fail(err)
+		return info, false, took, err
 	}
 	s.appended(pos, int64(len(b)), info.Last, b.MaxTimestamp(), l.settings.IndexIntervalBytes)
 	l.tail.add(b, info.Last+1, s, pos, ref)
+	l.noteDirty(s, pos+int64(len(b)), int64(len(b)))
+	var began bool
+	var done txnRange
 	if numbered {
-		l.producers.noteAppend(p, b)
+		began, done = l.producers.appended(p, b, m)
 	}
 	due = l.noteAppend(&info, len(b))
+	l.noteTxn(began, done)
 	l.end.Store(info.Last + 1)
+	l.d.space.took(int64(len(b)))
 	return info, due, took, nil
 }
 
@@ -216,18 +243,24 @@ func (l *Log) appendable() error {
 	return l.failed
 }
 
-// prepare rolls if that is due and makes room in the indexes' buffers, so that nothing can fail after the write.
+// prepare rolls if that is due, has the file open, and makes room in the indexes' buffers, so that nothing can fail after the write.
 func (l *Log) prepare(b batch.Batch, info AppendInfo) error {
 	if l.rollDue(b, info) {
 		if err := l.roll(info.Base); err != nil {
+			if isDeviceError(err) || isPassing(err) {
+				return l.failOrRefuse(err)
+			}
 			return fmt.Errorf("%w: %s: %w", ErrRoll, l.name, err)
 		}
 	}
+	if err := l.pin(); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrOpen, l.name, err)
+	}
 	if err := l.active.offsets.spillIfFull(); err != nil {
-		return l.fail(err)
+		return l.failOrRefuse(err)
 	}
 	if err := l.active.times.spillIfFull(); err != nil {
-		return l.fail(err)
+		return l.failOrRefuse(err)
 	}
 	return nil
 }
@@ -258,18 +291,20 @@ func (l *Log) age(s *segment, ts int64) int64 {
 // roll makes a new active segment that begins at base. The old one's last time entry is forced; writing its
 // indexes out and syncing it are the flusher's.
 func (l *Log) roll(base int64) error {
-	s, err := createSegment(&l.d.indexes, l.dir, base)
+	s, err := createSegment(l, base)
 	if err != nil {
 		return err
 	}
 	l.producers.snapshot(base)
 	l.active.indexTime()
 	l.segs.Store(l.segs.Load().with(s))
-	l.active = s
+	l.unpin()
+	l.active, l.pinned = s, true
 	return nil
 }
 
-// write puts b at pos of the segment's file. What a failed write left there is cut off again.
+// write puts b at pos of the segment's file. What a failed write left there is cut off again; then, if there was just
+// no space for it, the log is as it was and goes on. All else fences it. The caller holds mu.
 func (l *Log) write(s *segment, b []byte, pos int64) (took time.Duration, err error) {
 	o := &l.d.opts
 	var began time.Time
@@ -278,7 +313,7 @@ func (l *Log) write(s *segment, b []byte, pos int64) (took time.Duration, err er
 	}
 	for done := 0; done < len(b) && err == nil; {
 		var n int
-		n, err = o.pwrite(s.fd, b[done:], pos+int64(done))
+		n, err = o.pwrite(s.file(), b[done:], pos+int64(done))
 		if done += n; n == 0 && err == nil {
 			err = errShortWrite
 		}
@@ -286,14 +321,15 @@ func (l *Log) write(s *segment, b []byte, pos int64) (took time.Duration, err er
 	if o.Listener.SlowWrite != nil {
 		took = time.Since(began)
 	}
+	s.written()
 	if err == nil {
 		return took, nil
 	}
 	err = fmt.Errorf("write %d bytes to %s%s at %d: %w", len(b), s.stem, logSuffix, pos, err)
-	if cut := sys.Truncate(s.fd, pos); cut != nil {
-		err = fmt.Errorf("%w (and cutting it off: %w)", err, cut)
+	if cut := sys.Truncate(s.file(), pos); cut != nil {
+		return took, l.fail(fmt.Errorf("%w (and cutting it off: %w)", err, cut))
 	}
-	return took, err
+	return took, l.failOrRefuse(err)
 }
 
 // fail makes err the reason why nothing is appended any more. The caller holds mu.
@@ -319,6 +355,10 @@ func (l *Log) Configure(s Settings) {
 	s.SegmentMillis = cmp.Or(s.SegmentMillis, dir.SegmentMillis)
 	s.IndexIntervalBytes = cmp.Or(s.IndexIntervalBytes, dir.IndexIntervalBytes)
 	s.IndexMaxBytes = cmp.Or(s.IndexMaxBytes, dir.IndexMaxBytes)
+	if c := s.Compaction; c != nil && c.MaxLag > 0 {
+		s.SegmentMillis = min(s.SegmentMillis, c.MaxLag.Milliseconds()) // LogConfig.maxSegmentMs
+	}
+	l.cleaning.configure(s.Compaction)
 	l.mu.Lock()
 	l.settings = s
 	l.mu.Unlock()
@@ -333,7 +373,9 @@ func (l *Log) Configure(s Settings) {
 
 // BeginEpoch notes that leader epoch begins at the log end, unless it or a later one has begun. It blocks for an
 // fsync of leader-epoch-checkpoint.
-func (l *Log) BeginEpoch(epoch int32) error {
+func (l *Log) BeginEpoch(epoch int32) error { return l.d.suffer(l.beginEpoch(epoch)) }
+
+func (l *Log) beginEpoch(epoch int32) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.appendable(); err != nil {

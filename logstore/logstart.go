@@ -54,7 +54,11 @@ func (d *Dir) Trim() error {
 		starts[i] = l.StartOffset()
 	}
 	d.step("starts moved")
-	if err := d.writeCheckpoint(logStartFile); err != nil {
+	err := d.writeCheckpoint(logStartFile)
+	if isNoSpace(err) {
+		err = d.makeRoom(logs, starts)
+	}
+	if err != nil {
 		return err
 	}
 	d.step("checkpoint written")
@@ -62,7 +66,32 @@ func (d *Dir) Trim() error {
 	for i, l := range logs {
 		errs = append(errs, l.dropBelow(starts[i]))
 	}
-	return errors.Join(errs...)
+	d.removeDue() // where there is no delay
+	return d.suffer(errors.Join(errs...))
+}
+
+// makeRoom is for a disk too full even for the checkpoint. Segments below the starts go without it until it fits, one at
+// a time, the oldest first, each for good before the next: whatever a crash leaves has no hole, and begins at or below
+// the start.
+func (d *Dir) makeRoom(logs []*Log, starts []int64) error {
+	d.removeDue() // all that waits
+	if err := d.writeCheckpoint(logStartFile); !isNoSpace(err) {
+		return err
+	}
+	for i, l := range logs {
+		for l.segs.Load().endsBelow(starts[i]) > 0 {
+			oldest := l.segs.Load().s[1].base
+			err := l.dropBelow(oldest)
+			d.removeDue()
+			if d.suffer(err) == nil {
+				err = d.writeCheckpoint(logStartFile)
+			}
+			if !isNoSpace(err) {
+				return err
+			}
+		}
+	}
+	return fmt.Errorf("%w: %s: not even for %s", ErrNoSpace, d.path, logStartFile)
 }
 
 // awaitTrim waits for a Trim that is under way.
@@ -87,6 +116,7 @@ func (l *Log) dropBelow(start int64) error {
 	}
 	list := l.segs.Load()
 	n := list.endsBelow(start)
+	l.dropping.Store(true)
 	l.segs.Store(&segList{slices.Clone(list.s[n:])})
 	delay := l.settings.DeleteDelay
 	l.mu.Unlock()
@@ -96,9 +126,22 @@ func (l *Log) dropBelow(start int64) error {
 			l.d.opts.Logger.Error("removing a segment failed, the next start does it", "log", l.name, "base", s.base, "err", err)
 			errs = append(errs, err)
 		}
-		s.Release()
+		s.drop()
 	}
+	if err := syncDir(l.dir); err != nil {
+		if l.closed.Load() {
+			return nil // deleted under us
+		}
+		return errors.Join(append(errs, err)...)
+	}
+	l.dropping.Store(len(errs) > 0)
 	return errors.Join(errs...)
+}
+
+// startListed tells whether log-start-offset-checkpoint has to name the log's start: a load that does not find it there
+// takes the first segment's base, which is lower while a power cut may bring back what was deleted.
+func (l *Log) startListed() bool {
+	return l.dropping.Load() || l.start.Load() > l.segs.Load().s[0].base
 }
 
 // endsBelow is how many segments at the front lie wholly below off. The last one never counts.
@@ -114,17 +157,24 @@ func (l *segList) endsBelow(off int64) int {
 // later one has made useless.
 var retiredSuffixes = append(segmentSuffixes[:], snapshotSuffix)
 
-// retire takes a segment's files out of the log's directory: at once, or under names that mark them as deleted, to
-// be removed after delay. Who has a hold on the segment reads on. The .log goes first: without it the others are
-// nothing.
+// retire gives a segment's files names that mark them as deleted, to be removed after delay. Who has a hold on the
+// segment reads on. The .log goes first: without it the others are nothing.
 func (d *Dir) retire(s *segment, delay time.Duration) error {
+	d.pacer.reserve.forget(s)
+	if d.short() {
+		delay = 0
+	}
 	for _, suffix := range retiredSuffixes {
 		path := s.stem + suffix
-		err := error(nil)
-		if delay <= 0 {
+		err := sys.Rename(path, path+deletedFileSuffix)
+		if isNoSpace(err) { // for the longer name
 			err = sys.Remove(path)
-		} else if err = sys.Rename(path, path+deletedFileSuffix); err == nil {
-			d.doomed.add(path+deletedFileSuffix, d.now()+delay)
+		} else if err == nil {
+			f := doomedFile{path: path + deletedFileSuffix, due: d.now() + max(delay, 0)}
+			if suffix == logSuffix {
+				f.s = s
+			}
+			d.doomed.add(f)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -135,16 +185,19 @@ func (d *Dir) retire(s *segment, delay time.Duration) error {
 }
 
 // dropBelowStart finishes what a crash interrupted: the log start is known, and segments below it are still there.
-// Nothing is synced; another crash leaves it to the next start again.
+// Another crash leaves it to the next start again.
 func (x *loading) dropBelowStart() error {
 	n := (&segList{x.segs}).endsBelow(x.logStart)
 	for _, s := range x.segs[:n] {
 		if err := s.unlink(); err != nil {
 			return err
 		}
-		s.Release()
+		s.drop()
 	}
 	x.segs = x.segs[n:]
+	if n > 0 { // log-start-offset-checkpoint may leave the start out from now on
+		return syncDir(x.l.dir)
+	}
 	return nil
 }
 

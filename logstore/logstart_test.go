@@ -204,8 +204,8 @@ func TestHeldSegment(t *testing.T) {
 	if got := offsets(t, b); got != "0-0 1-1 2-2" {
 		t.Errorf("read %s", got)
 	}
-	if n := first.refs.Load(); n != 0 {
-		t.Errorf("%d holds are left", n)
+	if st := first.state.Load(); st != segGone {
+		t.Errorf("its file is still open, state %x", st)
 	}
 }
 

@@ -18,6 +18,7 @@ const (
 	highWatermarkFile  = "replication-offset-checkpoint"
 	partitionFile      = "partition.metadata"
 	epochFile          = "leader-epoch-checkpoint"
+	lossyFile          = "sluice-lossy" // ours; Kafka passes over it
 	logSuffix          = ".log"
 	indexSuffix        = ".index"
 	timeIndexSuffix    = ".timeindex"

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log/slog"
 	"math"
+	"runtime"
 	"strings"
 	"time"
 
@@ -16,6 +17,10 @@ type Options struct {
 	SegmentMillis      int64 // log.roll.ms: 7 days of message time
 	IndexIntervalBytes int   // log.index.interval.bytes: 4096
 	IndexMaxBytes      int   // log.index.size.max.bytes: 10 MiB
+
+	// WriteBackBytes is how many new bytes of a segment the kernel is asked to write to the device before it would by
+	// itself: 32 MiB. Negative: it is not asked.
+	WriteBackBytes int64
 
 	// TailBytes is how many of a log's newest bytes are held in memory while some reader is caught up: 256 KiB.
 	// Negative: none.
@@ -36,7 +41,8 @@ type Options struct {
 	// Nil: its StableEnd. It is called from the Dir's background goroutine and from Close.
 	HighWatermark func(l *Log) int64
 	// GapsAllowed tells whether a topic's offsets may have gaps, because it is or was compacted; recovery cuts the
-	// others at a gap. Nil: topics whose names begin with "__", Kafka's own, may.
+	// others at a gap. Logs in cleaner-offset-checkpoint may, and need not be told of: every log is there before it gets
+	// its first gap. Nil: topics whose names begin with "__", Kafka's own, may.
 	GapsAllowed func(topic string) bool
 
 	// ProducerExpiration is producer.id.expiration.ms, 1 day: how long a producer is remembered after its last batch,
@@ -45,9 +51,30 @@ type Options struct {
 	// MaxProducers bounds how many producers all logs of the Dir remember: 1,000,000, about 210 MB.
 	MaxProducers int64
 
-	// RecoveryThreads is num.recovery.threads.per.data.dir: 2.
+	// ScrubBytesPerSecond is how fast segments below the recovery point are read and checked in the background; 0: they
+	// are not. ScrubInterval, 7 days, is the time from one such pass to the next.
+	ScrubBytesPerSecond int64
+	ScrubInterval       time.Duration
+
+	Cleaner CleanerOptions
+
+	// FreeBytes is the floor of free space below which appends are refused (ErrNoSpace); 0: none; negative: 256 MiB, but no
+	// more than a twentieth of the file system.
+	FreeBytes int64
+
+	// Progress is told how far OpenDir has come; nil: nobody asks.
+	Progress *Progress
+
+	// RecoveryThreads is how many logs are opened at once (num.recovery.threads.per.data.dir): 2, or the number of
+	// processors, up to 16. Each has a buffer of 256 KiB after an unclean stop.
 	RecoveryThreads int
 
+	// OpenFiles bounds how many .log files are kept open, besides those that are being read, synced or have bytes that
+	// are not synced: three quarters of the descriptors that the process may have.
+	OpenFiles int
+
+	// Write replaces the write of record bytes, for such tests too.
+	Write func(fd int, b []byte, off int64) (int, error)
 	// Sync replaces fdatasync of a segment's file, for tests of devices that fail, or that are slow.
 	Sync func(fd int) error
 
@@ -57,10 +84,14 @@ type Options struct {
 	// pwrite replaces the write of record bytes, so that tests can make it fail or count it.
 	pwrite    func(fd int, b []byte, off int64) (int, error)
 	fdatasync func(fd int) error // Sync, or the system call
+	// startWriteback and reserve replace the system calls.
+	startWriteback, reserve func(fd int, off, n int64) error
 	// now replaces the clock that producers expire by.
 	now func() time.Time
 	// step is called between the steps of operations that a crash may interrupt.
 	step func(at string)
+	// freeSpace replaces the look at the file system.
+	freeSpace func(path string) (free, total int64, err error)
 	// clock replaces the two clocks.
 	clock func() (wall time.Time, mono time.Duration)
 	// rehearse opens .log files for reading only, and recovery shortens none (see rehearsal).
@@ -76,9 +107,13 @@ type Settings struct {
 
 	Retention Retention
 	Flush     Flush
+	// Compaction, not nil, has the log compacted. With Retention.Delete it is both.
+	Compaction *Compaction
 	// DeleteDelay is file.delete.delay.ms: how long the files of a deleted segment stay, as .deleted. Zero: not at
 	// all. Readers do not need it, their holds keep what they read.
 	DeleteDelay time.Duration
+	// Preallocate has space reserved behind the end of the active segment, ahead of the appends (preallocate).
+	Preallocate bool
 }
 
 func (o *Options) settings() Settings {
@@ -101,12 +136,28 @@ type Listener struct {
 	Loading func(done, n int)
 	// Recovered: after an unclean stop, a log's segments from the recovery point on were read and checked.
 	Recovered func(l *Log, r Recovery)
+	// Damaged: a segment below the recovery point is not what was written. Scrubbed: a whole pass over the log
+	// directory at path is done, and has found so many.
+	Damaged  func(l *Log, f Flaw)
+	Scrubbed func(path string, damaged int64)
+	// Cleaned: a log was compacted.
+	Cleaned func(l *Log, c Cleaning)
 	// Failed: the log takes no appends from now on.
 	Failed func(l *Log, err error)
 }
 
 // SlowWriteAfter is from when on a write is reported to Listener.SlowWrite.
 const SlowWriteAfter = time.Millisecond
+
+// DefaultOpenFiles is for all Dirs of a process together: three quarters of the descriptors it may have. The rest is
+// for sockets, indexes and whatever is open for a moment.
+func DefaultOpenFiles() int {
+	n, err := sys.MaxFiles()
+	if err != nil {
+		n = 1024
+	}
+	return n / 4 * 3
+}
 
 func (o Options) withDefaults() Options {
 	def := func(p *int64, v int64) {
@@ -125,10 +176,16 @@ func (o Options) withDefaults() Options {
 	def(&o.SegmentMillis, 7*24*time.Hour.Milliseconds())
 	defInt(&o.IndexIntervalBytes, 4096)
 	defInt(&o.IndexMaxBytes, 10<<20)
+	def(&o.WriteBackBytes, 32<<20)
 	defInt(&o.TailBytes, 256<<10)
 	def(&o.TailTotalBytes, 32<<20)
-	defInt(&o.RecoveryThreads, 2)
+	defInt(&o.RecoveryThreads, min(max(2, runtime.GOMAXPROCS(0)), 16))
+	if o.OpenFiles == 0 {
+		o.OpenFiles = DefaultOpenFiles()
+	}
 	def(&o.MaxProducers, 1_000_000)
+	o.ScrubInterval = cmp.Or(o.ScrubInterval, 7*24*time.Hour)
+	o.Cleaner.withDefaults()
 	o.ProducerExpiration = cmp.Or(o.ProducerExpiration, 24*time.Hour)
 	o.ProducerExpirationCheck = cmp.Or(o.ProducerExpirationCheck, 10*time.Minute)
 	if o.CheckpointInterval == 0 {
@@ -156,8 +213,23 @@ func (o Options) withDefaults() Options {
 			return now, now.Sub(began)
 		}
 	}
+	if o.Progress == nil {
+		o.Progress = new(Progress)
+	}
+	if o.freeSpace == nil {
+		o.freeSpace = sys.FreeSpace
+	}
+	if o.pwrite == nil {
+		o.pwrite = o.Write
+	}
 	if o.pwrite == nil {
 		o.pwrite = sys.Pwrite
+	}
+	if o.startWriteback == nil {
+		o.startWriteback = sys.StartWriteback
+	}
+	if o.reserve == nil {
+		o.reserve = sys.Reserve
 	}
 	if o.fdatasync == nil {
 		o.fdatasync = o.Sync

@@ -31,7 +31,7 @@ func (b *producerBatch) firstSeq() int32 { return addSequence(b.lastSeq, -b.delt
 // addSequence: after 2147483647 comes 0.
 func addSequence(seq, n int32) int32 { return int32((uint32(seq) + uint32(n)) & 0x7fffffff) }
 
-// producer is what a log remembers of one producer id. 176 bytes, and about 30 for its place in the map.
+// producer is what a log remembers of one producer id. 192 bytes, and about 30 for its place in the map.
 type producer struct {
 	id           int64
 	older, newer *producer // in order of their last appends
@@ -40,7 +40,10 @@ type producer struct {
 	coordinator  int32     // epoch of the coordinator that wrote the last marker, -1: none did
 	lastTime     int64     // of the last batch or marker: expiry counts from here
 	txnFirst     int64     // first offset of the open transaction, noOffset: none is open
-	batches      [producerBatches]producerBatch
+
+	txnBefore, txnAfter *producer // in openTxns
+
+	batches [producerBatches]producerBatch
 }
 
 // newest is the last batch of the current epoch, nil if there is none.
@@ -103,6 +106,7 @@ func (p *producer) repeats(b batch.Batch) *producerBatch {
 type producers struct {
 	byID           map[int64]*producer // nil until the first one
 	oldest, newest *producer           // by last append
+	open           openTxns
 	total          *producerTotal
 
 	snapAt  int64          // offset of the last snapshot, on disk or in pending
@@ -111,8 +115,9 @@ type producers struct {
 
 // producerTotal counts the producers of all logs of a Dir.
 type producerTotal struct {
-	n     atomic.Int64
-	limit int64
+	n          atomic.Int64
+	limit      int64
+	expiration atomic.Int64 // Options.ProducerExpiration
 }
 
 // idempotent tells whether b comes from a producer that numbers its batches.
@@ -167,8 +172,12 @@ func (p *producer) checkSequence(epoch int16, first int32) error {
 const maxSequence = 1<<31 - 1
 
 // appended notes b, whose header is as it lies in the log. p is its producer, nil if that is new; m the marker that
-// b holds, if it is a control batch.
-func (t *producers) appended(p *producer, b batch.Batch, m marker) {
+// b holds, if it is a control batch: one that ends no transaction is passed over. It tells whether a transaction began
+// with b, or which one ended: done.last is 0 if none did.
+func (t *producers) appended(p *producer, b batch.Batch, m marker) (began bool, done txnRange) {
+	if b.IsControl() && !m.ok {
+		return false, done
+	}
 	if p == nil {
 		p = t.add(b.ProducerID())
 	} else {
@@ -176,25 +185,19 @@ func (t *producers) appended(p *producer, b batch.Batch, m marker) {
 	}
 	p.enter(b.ProducerEpoch())
 	if b.IsControl() {
-		p.coordinator, p.lastTime, p.txnFirst = m.coordinator, m.time, noOffset
-		return
+		p.coordinator, p.lastTime = m.coordinator, m.time
+		if p.txnFirst != noOffset {
+			done = txnRange{p.txnFirst, b.BaseOffset()}
+			t.open.remove(p)
+		}
+		return false, done
 	}
 	p.push(batchOf(b))
 	p.lastTime = b.MaxTimestamp()
-	if b.IsTransactional() && p.txnFirst == noOffset {
-		p.txnFirst = b.BaseOffset()
+	if began = b.IsTransactional() && p.txnFirst == noOffset; began {
+		t.open.add(p, b.BaseOffset())
 	}
-}
-
-// noteAppend is appended for a batch that was just written, of which all is at hand.
-func (t *producers) noteAppend(p *producer, b batch.Batch) {
-	var m marker
-	if b.IsControl() {
-		if m = parseMarker(b); !m.ok {
-			return
-		}
-	}
-	t.appended(p, b, m)
+	return began, done
 }
 
 // add makes room if need be and returns a new producer.
@@ -226,6 +229,7 @@ func (t *producers) forgetOldest() {
 
 func (t *producers) remove(p *producer) {
 	t.unlink(p)
+	t.open.remove(p)
 	delete(t.byID, p.id)
 	t.total.n.Add(-1)
 }
@@ -233,7 +237,7 @@ func (t *producers) remove(p *producer) {
 // clear forgets all of them, and snapshots that were not written.
 func (t *producers) clear() {
 	t.total.n.Add(-int64(len(t.byID)))
-	t.byID, t.oldest, t.newest, t.pending = nil, nil, nil, nil
+	t.byID, t.oldest, t.newest, t.open, t.pending = nil, nil, nil, openTxns{}, nil
 }
 
 // touch makes p the one with the newest append.
@@ -277,7 +281,7 @@ const expireChunk = 1024
 
 // expireProducers forgets those that have been silent for long enough.
 func (l *Log) expireProducers(now time.Time) {
-	after := l.d.opts.ProducerExpiration
+	after := time.Duration(l.d.producers.expiration.Load())
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := 0
@@ -308,6 +312,9 @@ func (d *Dir) expireProducers() {
 		l.expireProducers(now)
 	}
 }
+
+// SetProducerExpiration changes Options.ProducerExpiration.
+func (d *Dir) SetProducerExpiration(after time.Duration) { d.producers.expiration.Store(int64(after)) }
 
 // Producers is how many producers the directory's logs remember, together.
 func (d *Dir) Producers() int64 { return d.producers.n.Load() }

@@ -269,3 +269,6 @@ func ExampleLog_Append_duplicate() {
 	fmt.Println(p.newest().firstSeq(), p.lastSeq())
 	// Output: 2147483646 1
 }
+
+// noteAppend is what an append does to the table.
+func noteAppend(t *producers, b batch.Batch) { t.appended(nil, b, markerOf(b)) }

@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -14,39 +15,51 @@ import (
 //
 // Nothing at or above upper is returned, nor above the log end. from equal to the end, or to upper, gives no spans
 // and no error. ErrOffsetOutOfRange: from is below the start or above the end of the log. ErrCorrupt: a batch
-// header on the way is damaged.
+// header on the way is damaged. ErrLossy: from is among the records that are known to be lost.
 //
 // Read takes no lock that an appender holds over a system call, and allocates nothing but what dst needs to grow.
 // It may block on the disk where headers or an index have to be read.
 func (l *Log) Read(dst []span.Span, from, upper, max int64, minOne bool) (_ []span.Span, n int64, err error) {
+	dst, n, _, err = l.ReadNext(dst, from, upper, max, minOne)
+	return dst, n, err
+}
+
+// ReadNext is Read that also says up to where it came: next is above all offsets returned, little above them, and not
+// above upper.
+func (l *Log) ReadNext(dst []span.Span, from, upper, max int64, minOne bool) (_ []span.Span, n, next int64, err error) {
 	if l.closed.Load() {
-		return dst, 0, fmt.Errorf("%w: %s", ErrClosed, l.name)
+		return dst, 0, from, fmt.Errorf("%w: %s", ErrClosed, l.name)
 	}
 	end := l.end.Load()
+	if x := l.lossy.Load(); x != nil {
+		if upper, err = x.readable(l, from, upper); err != nil {
+			return dst, 0, from, err
+		}
+	}
 	if from < l.start.Load() || from > end {
-		return dst, 0, fmt.Errorf("%w: %d, log has %d to %d", ErrOffsetOutOfRange, from, l.start.Load(), end)
+		return dst, 0, from, fmt.Errorf("%w: %d, log has %d to %d", ErrOffsetOutOfRange, from, l.start.Load(), end)
 	}
 	upper = min(upper, end)
 	if from >= upper {
 		l.tail.caughtUp()
-		return dst, 0, nil
+		return dst, 0, from, nil
 	}
-	dst, n, ok := l.tail.read(dst, from, upper, max, minOne)
+	dst, n, next, ok := l.tail.read(dst, from, upper, max, minOne)
 	if ok {
-		return dst, n, nil
+		return dst, n, next, nil
 	}
 	sc := getScratch()
 	defer putScratch(sc)
-	r := reader{l: l, sc: sc, from: from, upper: upper, max: max, minOne: minOne}
+	r := reader{l: l, sc: sc, from: from, upper: upper, max: max, minOne: minOne, next: from}
 	held := len(dst)
 	dst, err = r.files(dst)
 	if err != nil {
 		for i := held; i < len(dst); i++ {
 			dst[i].Release()
 		}
-		return dst[:held], 0, err
+		return dst[:held], 0, from, err
 	}
-	return dst, r.n, nil
+	return dst, r.n, r.next, nil
 }
 
 // reader is one Read that goes to the files.
@@ -57,6 +70,7 @@ type reader struct {
 	max         int64
 	minOne      bool
 	n           int64 // bytes so far
+	next        int64 // above the offsets so far
 }
 
 func (r *reader) files(dst []span.Span) ([]span.Span, error) {
@@ -69,8 +83,14 @@ func (r *reader) files(dst []span.Span) ([]span.Span, error) {
 		if seg.base >= r.upper {
 			break
 		}
-		if !seg.tryRetain() {
-			return dst, r.l.gone(r.from)
+		switch err := r.l.holdToRead(seg, r.from); {
+		case err == nil:
+		case r.n > 0: // what is there will do
+			return dst, nil
+		case r.l.segs.Load() != list: // replaced by compaction, or deleted
+			return r.files(dst)
+		default:
+			return dst, err
 		}
 		var next *segment
 		if i+1 < len(list.s) {
@@ -80,7 +100,7 @@ func (r *reader) files(dst []span.Span) ([]span.Span, error) {
 		if err != nil || end == pos {
 			seg.Release()
 		} else {
-			dst = append(dst, span.File(seg.fd, pos, end-pos, seg))
+			dst = append(dst, span.File(seg.file(), pos, end-pos, seg))
 			r.n += end - pos
 		}
 		if err != nil || !more {
@@ -111,7 +131,12 @@ func (r *reader) segment(seg, next *segment) (pos, end int64, more bool, err err
 			end, off = pos+first.size, first.last+1
 		}
 		r.l.hints.put(off, seg, end)
+		r.next = off
 		return pos, end, false, nil
+	}
+	r.next = r.upper
+	if more {
+		r.next = next.base
 	}
 	if !more && limit > pos {
 		r.l.hints.put(r.upper, seg, limit)
@@ -135,11 +160,11 @@ func (r *reader) limit(seg, next *segment) (limit int64, more bool, err error) {
 	}
 	// The size was published before the end offset, so it covers upper.
 	size := seg.size.Load()
-	e, _, err := seg.offsets.floor(r.upper-1-seg.base, false)
+	pos, err := r.sc.floor(seg, r.upper-1-seg.base, size)
 	if err != nil {
 		return 0, false, r.l.readError(err)
 	}
-	limit, err = r.sc.seek(seg, e.val, size, r.upper)
+	limit, err = r.sc.seek(seg, pos, size, r.upper)
 	return limit, false, err
 }
 
@@ -154,11 +179,11 @@ func (r *reader) start(seg *segment, limit int64) (int64, error) {
 	if s, pos := r.l.tail.start(r.from); s == seg && pos <= limit {
 		return r.sc.seek(seg, pos, limit, r.from)
 	}
-	e, _, err := seg.offsets.floor(r.from-seg.base, false)
+	pos, err := r.sc.floor(seg, r.from-seg.base, limit)
 	if err != nil {
 		return 0, r.l.readError(err)
 	}
-	return r.sc.seek(seg, min(e.val, limit), limit, r.from)
+	return r.sc.seek(seg, pos, limit, r.from)
 }
 
 // near turns the tail's memory on when the read begins close to the end.
@@ -171,15 +196,25 @@ func (r *reader) near(seg, next *segment, pos int64) {
 // fit finds the last batch boundary at or below bound: from the last index entry before it, walk the few headers
 // that are left.
 func (r *reader) fit(seg *segment, pos, bound, limit int64) (end, next int64, first head, err error) {
-	e, ok, err := seg.offsets.floor(bound, true)
+	e, _, err := seg.offsets.floor(bound, true)
 	if err != nil {
 		return 0, 0, head{}, r.l.readError(err)
 	}
 	from := pos
-	if ok && e.val > pos && e.val <= limit {
-		from = e.val
+	if e.val > pos {
+		at, _ := r.sc.located(seg, e, limit)
+		from = max(pos, at)
 	}
 	return r.sc.wholeBelow(seg, from, bound, limit)
+}
+
+// holdToRead is hold for who looks for offset off.
+func (l *Log) holdToRead(s *segment, off int64) error {
+	err := s.hold()
+	if errors.Is(err, errGone) {
+		return l.gone(off)
+	}
+	return err
 }
 
 // gone is the error for a segment that was removed while it was looked for.

@@ -3,19 +3,22 @@ package logstore
 import (
 	"bufio"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/sluice-mq/sluice/internal/sys"
 	"github.com/sluice-mq/sluice/wire/batch"
 )
 
-// recoveryBuffer is what a walk reads at once: one per log being loaded, so two at a time.
+// recoveryBuffer is what a walk reads at once. There are as many buffers as logs are loaded at a time.
 const recoveryBuffer = 256 << 10
+
+var recoveryBuffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, recoveryBuffer) }}
 
 // recover brings the segments of x into a state that appends can go on from, and returns the log end.
 //
@@ -35,12 +38,16 @@ func (x *loading) recover() (end int64, failed, err error) {
 		first = (&segList{x.segs}).find(x.recoveryPoint)
 	}
 	began := time.Now()
+	x.markersFrom = math.MaxInt64
 	w := walk{x: x, epoch: -1, r: Recovery{CutAt: -1, From: x.segs[min(first, len(x.segs)-1)].base}}
 	w.next = x.segs[0].base
 	for i := 0; i < len(x.segs); i++ {
 		s := x.segs[i]
 		if i < first {
 			ok, err := x.trust(i, &w)
+			if ok && err == nil && x.atEdge(i, first) {
+				ok, err = s.indexesFinal(x.segs[first].base)
+			}
 			if err != nil {
 				return 0, nil, err
 			}
@@ -48,7 +55,7 @@ func (x *loading) recover() (end int64, failed, err error) {
 				continue
 			}
 		}
-		if i > 0 && s.base != w.next && w.contiguous(i, first) {
+		if i > first && w.next >= 0 && (s.base < w.next || s.base > w.next && !w.gaps()) {
 			w.r.Why = fmt.Sprintf("segment %d follows offset %d", s.base, w.next-1)
 			failed, err = x.cut(nil, i, &w)
 			break
@@ -97,38 +104,51 @@ func (x *loading) trust(i int, w *walk) (ok bool, err error) {
 	if time.key >= 0 {
 		s.maxTime, s.maxTimeOff = time.key, s.base+time.val
 	}
+	if x.txnFiles[s.base] {
+		next := int64(-1)
+		if !last {
+			next = x.segs[i+1].base
+		}
+		if ok, err := s.loadTxns(next); err != nil || !ok {
+			return false, err
+		}
+	}
 	if !last {
 		// Where it ends is where the next begins, and nobody has to know its first timestamp.
 		w.next = -1
 		return s.maxTimeOff < x.segs[i+1].base, nil
 	}
+	w.next = s.base
+	if size == 0 {
+		return true, nil
+	}
+	if err := s.hold(); err != nil {
+		return false, err
+	}
+	defer s.Release()
 	sc := getScratch()
 	defer putScratch(sc)
-	w.next = s.base
+	if _, ok := sc.located(s, offset, size); !ok && offset.val > 0 {
+		return false, nil
+	}
 	if offset.val > 0 {
 		w.next = s.base + offset.key // that batch is read again below
 	}
-	for pos := offset.val; pos < size; {
-		h, err := sc.headAt(s, pos, size)
-		if errors.Is(err, ErrCorrupt) {
-			return false, nil
-		}
-		if err != nil {
-			return false, err
-		}
+	ok, err = sc.eachHead(s, offset.val, size, func(h head) bool {
 		if h.maxTime > s.maxTime {
 			s.maxTime, s.maxTimeOff = h.maxTime, h.last
 		}
 		w.next = h.last + 1
-		pos += h.size
+		return true
+	})
+	if err != nil || !ok {
+		return false, err
 	}
-	if size > 0 {
-		h, err := sc.headAt(s, 0, size)
-		if err != nil {
-			return false, err
-		}
-		s.firstTime = h.maxTime
+	h, err := sc.headAt(s, 0, size)
+	if err != nil {
+		return false, err
 	}
+	s.firstTime = h.maxTime
 	return s.maxTimeOff < max(w.next, s.base+1), nil
 }
 
@@ -142,24 +162,30 @@ type walk struct {
 	buf    *bufio.Reader
 }
 
-// contiguous tells whether segment i has to begin where the one before it ends.
-func (w *walk) contiguous(i, first int) bool { return i > first && w.next >= 0 && !w.gaps() }
-
-func (w *walk) gaps() bool {
-	return w.x.l.d.opts.GapsAllowed(w.x.l.topic)
-}
+func (w *walk) gaps() bool { return w.x.gaps }
 
 // segment walks s, builds its indexes and sets its size to what is whole. r.Why says what ended the walk early.
 func (w *walk) segment(s *segment) error {
 	if !w.walked {
 		w.walked = true
 		w.r.From = s.base
-		w.buf = bufio.NewReaderSize(nil, recoveryBuffer)
 	}
+	w.r.Segments++
+	if s.size.Load() == 0 {
+		if unused, err := s.unused(); unused || err != nil {
+			return err
+		}
+	}
+	if err := s.hold(); err != nil {
+		return err
+	}
+	defer s.Release()
 	size := s.size.Load()
 	s.reset()
-	w.buf.Reset(&fileReader{fd: s.fd})
-	w.r.Segments++
+	w.buf = recoveryBuffers.Get().(*bufio.Reader)
+	defer recoveryBuffers.Put(w.buf)
+	w.buf.Reset(&fileReader{fd: s.file()})
+	defer w.buf.Reset(nil)
 	for pos := int64(0); pos < size; {
 		b, err := w.buf.Peek(int(min(batch.HeaderSize, size-pos)))
 		if err != nil {
@@ -187,10 +213,27 @@ func (w *walk) segment(s *segment) error {
 		pos += h.size
 	}
 	s.indexTime()
-	if err := s.offsets.spill(); err != nil {
-		return err
+	return unlessFull(s.spill())
+}
+
+// unlessFull has a start on a full disk go on: the entries stay in memory, where they can be searched, until a flush
+// finds space; no more of them than the indexes of the unflushed segments have. The directory is not marked clean before.
+func unlessFull(err error) error {
+	if isNoSpace(err) {
+		return nil
 	}
-	return s.times.spill()
+	return err
+}
+
+// unused tells whether nothing was ever written to s, a segment without bytes: both indexes are there and have no
+// entries. They are left alone, and so are not to be synced again at the next stop.
+func (s *segment) unused() (bool, error) {
+	none := func(indexEntry) bool { return false }
+	if _, ok, err := s.offsets.load(none); !ok || err != nil {
+		return false, err
+	}
+	_, ok, err := s.times.load(none)
+	return ok, err
 }
 
 // header checks what the header says; why is "" when nothing is wrong with it. b is cut at the end of the file.
@@ -200,7 +243,7 @@ func (w *walk) header(s *segment, b []byte, pos, size int64) (h head, why string
 	}
 	if m := b[batch.OffsetMagic]; m != batch.Magic {
 		if pos == 0 && m < batch.Magic {
-			old, err := oldFormat(s.fd, b, size)
+			old, err := oldFormat(s.file(), b, size)
 			if err != nil {
 				return h, "", fmt.Errorf("read %s%s: %w", s.stem, logSuffix, err)
 			}
@@ -267,20 +310,24 @@ func (w *walk) checksum(size int64) (why string, err error) {
 }
 
 func (w *walk) accept(s *segment, h head, epoch int32) error {
-	if err := s.offsets.spillIfFull(); err != nil {
+	if err := unlessFull(s.offsets.spillIfFull()); err != nil {
 		return err
 	}
-	if err := s.times.spillIfFull(); err != nil {
+	if err := unlessFull(s.times.spillIfFull()); err != nil {
 		return err
 	}
 	s.appended(h.pos, h.size, h.last, h.maxTime, w.x.l.d.opts.IndexIntervalBytes)
 	if epoch > w.epoch && !w.x.epochsKnown {
 		w.x.epochs = append(w.x.epochs, epochStart{epoch, h.base})
 	}
+	if h.control {
+		w.x.markersFrom = min(w.x.markersFrom, s.base)
+	}
 	w.epoch = epoch
 	w.next = h.last + 1
 	w.r.Batches++
 	w.r.Bytes += h.size
+	w.x.l.d.opts.Progress.read(w.x, h.size)
 	return nil
 }
 
@@ -290,12 +337,15 @@ func (s *segment) reset() {
 	s.times.clear()
 	s.size.Store(0)
 	s.lastIndexed, s.firstTime, s.rebuilt = 0, noTime, true
+	s.reservation.left = true
 	s.maxTime, s.maxTimeOff = batch.NoTimestamp, s.base
+	s.txns.Store(0)
+	s.txnsSynced = 0
 }
 
 // cut ends the log where the walk stopped: in segment torn (nil: after a whole one), keeping keep segments. The
-// order is: later segments, newest first, then the torn file, synced, so that a crash in between leaves a tail
-// without holes.
+// order is: later segments, newest first, then the torn file, each synced before the next, so that a crash in between
+// leaves a tail without holes.
 func (x *loading) cut(torn *segment, keep int, w *walk) (failed, err error) {
 	at := w.next
 	if at < x.recoveryPoint {
@@ -304,45 +354,59 @@ func (x *loading) cut(torn *segment, keep int, w *walk) (failed, err error) {
 	drop := x.segs[keep:]
 	w.r.CutAt = at
 	for j := len(drop) - 1; j >= 0; j-- {
-		size, err := sys.FileSize(drop[j].fd)
+		st, err := sys.Stat(drop[j].stem + logSuffix)
 		if err != nil {
 			return nil, err
 		}
-		w.r.CutBytes += size
+		w.r.CutBytes += st.Size
 		w.r.CutSegments++
 		if err := drop[j].unlink(); err != nil {
 			return nil, err
 		}
-		drop[j].Release()
+		// Where offsets may have gaps, nothing but the damage in front tells that this one is to go.
+		if err := syncDir(x.l.dir); err != nil {
+			return nil, err
+		}
+		drop[j].drop()
 		x.segs = x.segs[:keep+j]
 	}
 	if torn != nil {
-		size, err := sys.FileSize(torn.fd)
-		if err != nil {
-			return nil, err
-		}
-		w.r.CutBytes += size - torn.size.Load()
-		if x.l.d.opts.rehearse {
-			return nil, nil
-		}
-		if err := sys.Truncate(torn.fd, torn.size.Load()); err != nil {
-			return nil, &os.PathError{Op: "truncate", Path: torn.stem + logSuffix, Err: err}
-		}
-		if err := torn.sync(x.l.d.opts.fdatasync); err != nil {
+		if err := x.shorten(torn, w); err != nil || x.l.d.opts.rehearse {
 			return nil, err
 		}
 	}
 	return nil, syncDir(x.l.dir)
 }
 
+// shorten cuts what is behind the last whole batch off s.
+func (x *loading) shorten(s *segment, w *walk) error {
+	if err := s.hold(); err != nil {
+		return err
+	}
+	defer s.Release()
+	size, err := sys.FileSize(s.file())
+	if err != nil {
+		return err
+	}
+	w.r.CutBytes += size - s.size.Load()
+	if x.l.d.opts.rehearse {
+		return nil
+	}
+	if err := sys.Truncate(s.file(), s.size.Load()); err != nil {
+		return &os.PathError{Op: "truncate", Path: s.stem + logSuffix, Err: err}
+	}
+	return s.sync()
+}
+
 // quarantine keeps the first n segments and leaves the files of the others alone.
 func (x *loading) quarantine(n int, at int64, w *walk) (failed, err error) {
 	for _, s := range x.segs[n:] {
-		s.Release()
+		s.drop()
 	}
 	x.segs = x.segs[:n]
-	failed = fmt.Errorf("%w: %s: %w below the recovery point %d, log ends at %d for now: %s",
-		ErrFailed, x.l.name, ErrCorrupt, x.recoveryPoint, at, w.r.Why)
+	failed = fmt.Errorf("%w: %s: %w (%w) below the recovery point %d, log ends at %d for now: %s",
+		ErrFailed, x.l.name, ErrLossy, ErrCorrupt, x.recoveryPoint, at, w.r.Why)
+	x.damage = &Damage{At: at, UpTo: toTheEnd, Why: w.r.Why}
 	w.next = at
 	return failed, nil
 }
@@ -367,6 +431,8 @@ func (x *loading) report(r Recovery) {
 	case r.Why != "":
 		o.Logger.Error("log is damaged below its recovery point; nothing was cut, it takes no appends",
 			append(attrs, "why", r.Why)...)
+	case r.Bytes == 0:
+		o.Logger.Debug("log was empty after an unclean stop", "log", x.l.name)
 	default:
 		o.Logger.Info("log was checked after an unclean stop", attrs...)
 	}

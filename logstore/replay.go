@@ -17,28 +17,46 @@ const refillBytes = 16 << 20
 // replay takes the batches of offsets from to end into the table as they lie there: the checks were made when they
 // were appended. Only headers are read, and markers.
 func (x *loading) replay(from, end int64) error {
+	txns := txnRebuild{x: x}
 	if from >= end {
-		return nil
+		return txns.close()
 	}
 	t := &x.l.producers
 	list := x.segs[(&segList{x.segs}).find(from):]
-	at, _, err := list[0].offsets.floor(max(from-list[0].base, 0), false)
+	sc := getScratch()
+	defer putScratch(sc)
+	if err := list[0].hold(); err != nil {
+		return err
+	}
+	at, err := sc.floor(list[0], max(from-list[0].base, 0), list[0].size.Load())
+	list[0].Release()
 	if err != nil {
 		return err
 	}
-	return x.numbered(list, at.val, end, func(b batch.Batch, s *segment, h head) (err error) {
+	err = x.numbered(list, at, end, func(b batch.Batch, s *segment, h head) (err error) {
 		if h.last < from {
 			return nil
 		}
+		p := t.byID[b.ProducerID()]
 		var m marker
 		if b.IsControl() {
-			if m, err = readMarker(s, h); err != nil || !m.ok {
+			if m, err = readMarker(s, h); err != nil {
 				return err
 			}
 		}
-		t.appended(t.byID[b.ProducerID()], b, m)
+		if a, ok := t.abortion(p, m, h.base); ok {
+			if err := txns.add(s, a); err != nil {
+				return err
+			}
+		}
+		t.appended(p, b, m)
 		return nil
 	})
+	if err != nil {
+		txns.abandon()
+		return err
+	}
+	return txns.close()
 }
 
 // refill finds batches that the table's producers appended before the snapshot at offset from, which holds only the
@@ -61,7 +79,14 @@ func (x *loading) refill(from int64) error {
 	if err != nil {
 		return err
 	}
-	return x.numbered(x.segs[i:], first.val, from, func(b batch.Batch, _ *segment, _ head) error {
+	sc := getScratch()
+	defer putScratch(sc)
+	if err := x.segs[i].hold(); err != nil {
+		return err
+	}
+	at, _ := sc.located(x.segs[i], first, x.segs[i].size.Load())
+	x.segs[i].Release()
+	return x.numbered(x.segs[i:], at, from, func(b batch.Batch, _ *segment, _ head) error {
 		p := t.byID[b.ProducerID()]
 		if p != nil && p.n > 0 && p.epoch == b.ProducerEpoch() && b.LastOffset() < p.newest().last && !b.IsControl() {
 			p.pushBefore(batchOf(b))
@@ -76,34 +101,49 @@ func (x *loading) numbered(list []*segment, pos, end int64, f func(b batch.Batch
 	sc := getScratch()
 	defer putScratch(sc)
 	for _, s := range list {
-		for size := s.size.Load(); pos < size; {
-			h, err := sc.headAt(s, pos, size)
-			if errors.Is(err, ErrCorrupt) {
-				x.l.d.opts.Logger.Error("producers of the rest of a segment are not known", "log", x.l.name, "err", err)
-				break
-			}
-			if err != nil {
+		if pos < s.size.Load() {
+			if err := s.hold(); err != nil {
 				return err
 			}
-			if h.base >= end {
-				return nil
+			more, err := x.numberedIn(s, sc, pos, end, f)
+			s.Release()
+			if !more || err != nil {
+				return err
 			}
-			b := batch.Batch(sc.buf[pos-sc.at:][:batch.HeaderSize])
-			if idempotent(b) {
-				if err := f(b, s, h); err != nil {
-					return err
-				}
-			}
-			pos += h.size
 		}
 		pos = 0
 	}
 	return nil
 }
 
+// numberedIn is numbered for one segment; more tells whether batches below end may follow it.
+func (x *loading) numberedIn(s *segment, sc *scratch, pos, end int64, f func(b batch.Batch, s *segment, h head) error) (more bool, err error) {
+	for size := s.size.Load(); pos < size; {
+		h, err := sc.headAt(s, pos, size)
+		if errors.Is(err, ErrCorrupt) {
+			x.l.d.opts.Logger.Error("producers of the rest of a segment are not known", "log", x.l.name, "err", err)
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if h.base >= end {
+			return false, nil
+		}
+		b := batch.Batch(sc.buf[pos-sc.at:][:batch.HeaderSize])
+		if idempotent(b) {
+			if err := f(b, s, h); err != nil {
+				return false, err
+			}
+		}
+		pos += h.size
+	}
+	return true, nil
+}
+
 // marker is the end of a transaction, as its control record tells it.
 type marker struct {
-	ok          bool
+	ok, commit  bool
 	coordinator int32
 	time        int64
 }
@@ -116,7 +156,7 @@ func readMarker(s *segment, h head) (m marker, err error) {
 		return m, nil
 	}
 	b := batch.Batch(make([]byte, h.size))
-	if err := sys.PreadFull(s.fd, b, h.pos); err != nil {
+	if err := sys.PreadFull(s.file(), b, h.pos); err != nil {
 		return m, &os.PathError{Op: "read", Path: s.stem + logSuffix, Err: err}
 	}
 	return parseMarker(b), nil
@@ -131,8 +171,9 @@ func parseMarker(b batch.Batch) (m marker) {
 	if w.Reset(b, 0) != nil || !w.Next(&r) || len(r.Key) < 4 || len(r.Value) < 6 {
 		return m
 	}
-	if kind := binary.BigEndian.Uint16(r.Key[2:]); kind > 1 {
+	kind := binary.BigEndian.Uint16(r.Key[2:])
+	if kind > 1 {
 		return m
 	}
-	return marker{true, int32(binary.BigEndian.Uint32(r.Value[2:])), b.BaseTimestamp() + r.TimestampDelta}
+	return marker{true, kind == 1, int32(binary.BigEndian.Uint32(r.Value[2:])), b.BaseTimestamp() + r.TimestampDelta}
 }

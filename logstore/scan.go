@@ -15,7 +15,7 @@ const scratchSize = 4096
 
 // scratch is a window of a log file for walking batch headers. It is pooled: about one per goroutine that reads.
 type scratch struct {
-	fd  int
+	seg *segment // whose bytes they are; nil: none
 	at  int64
 	n   int
 	buf [scratchSize]byte
@@ -25,31 +25,35 @@ var scratchPool = sync.Pool{New: func() any { return new(scratch) }}
 
 func getScratch() *scratch {
 	s := scratchPool.Get().(*scratch)
-	s.fd, s.n = -1, 0
+	s.n = 0
 	return s
 }
 
-func putScratch(s *scratch) { scratchPool.Put(s) }
+func putScratch(s *scratch) {
+	s.seg = nil
+	scratchPool.Put(s)
+}
 
 // head is what the header of a stored batch says.
 type head struct {
 	pos, size  int64
 	base, last int64
 	maxTime    int64
+	control    bool
 }
 
-// headAt reads the header of the batch at pos of seg. A batch must lie wholly below limit.
+// headAt reads the header of the batch at pos of seg, on which the caller has a hold. A batch must lie wholly below limit.
 func (s *scratch) headAt(seg *segment, pos, limit int64) (h head, err error) {
 	if limit-pos < batch.HeaderSize {
 		return h, corrupt(seg, pos, "batch header is cut")
 	}
-	if s.fd != seg.fd || pos < s.at || pos+batch.HeaderSize > s.at+int64(s.n) {
+	if s.seg != seg || pos < s.at || pos+batch.HeaderSize > s.at+int64(s.n) {
 		n := int(min(scratchSize, limit-pos))
-		if err := sys.PreadFull(seg.fd, s.buf[:n], pos); err != nil {
+		if err := sys.PreadFull(seg.file(), s.buf[:n], pos); err != nil {
 			s.n = 0
 			return h, fmt.Errorf("read %s%s at %d: %w", seg.stem, logSuffix, pos, err)
 		}
-		s.fd, s.at, s.n = seg.fd, pos, n
+		s.seg, s.at, s.n = seg, pos, n
 	}
 	h, ok := parseHead(s.buf[pos-s.at:], pos)
 	if !ok || h.pos+h.size > limit {
@@ -66,7 +70,23 @@ func parseHead(b []byte, pos int64) (h head, ok bool) {
 	h.base = int64(binary.BigEndian.Uint64(b[batch.OffsetBaseOffset:]))
 	h.last = h.base + int64(int32(binary.BigEndian.Uint32(b[batch.OffsetLastOffsetDelta:])))
 	h.maxTime = int64(binary.BigEndian.Uint64(b[batch.OffsetMaxTimestamp:]))
+	h.control = batch.Batch(b).IsControl()
 	return h, h.size >= batch.HeaderSize
+}
+
+// located returns the position that an index entry names, of a batch which ends at the entry's offset or, where Kafka
+// indexed several batches at once, before it. If there is none the index is damaged, and 0 is returned: an index only
+// saves work. ok tells whether the entry was good.
+func (s *scratch) located(seg *segment, e indexEntry, limit int64) (pos int64, ok bool) {
+	if e.val <= 0 || e.val >= limit {
+		return 0, false
+	}
+	h, err := s.headAt(seg, e.val, limit)
+	if err != nil || s.buf[e.val-s.at+batch.OffsetMagic] != batch.Magic ||
+		h.base < seg.base || h.last < h.base || h.last-seg.base > e.key {
+		return 0, false
+	}
+	return e.val, true
 }
 
 // seek returns the position of the first batch at or after pos whose last offset is off or above; limit when

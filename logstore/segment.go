@@ -13,16 +13,22 @@ import (
 
 // A segment is one .log file with its two sparse indexes.
 //
-// The file stays open while anybody holds the segment: the log's list has one hold, every file span on its way
-// to a socket another. The last Release closes the descriptor; a file that was unlinked before that keeps its
-// bytes until then. Only the appender changes size and the fields below it; size is atomic because readers look
-// at it.
+// The file is open while anybody has a hold on the segment: who reads or syncs it, every file span on its way to a
+// socket, the appender; see fileCache. One that is taken out of the log and unlinked keeps its bytes until the last
+// Release. Only the appender changes size and the fields below it; size is atomic because readers look at it.
 type segment struct {
+	l    *Log
 	base int64
-	stem string // path of the files without suffix
-	fd   int
-	refs atomic.Int32
+	stem string       // path of the files without suffix
 	size atomic.Int64 // whole batches only
+
+	state    atomic.Uint32 // holds, segOpen, segGone
+	used     atomic.Bool   // since the cache's hand came by
+	unsynced atomic.Bool   // see fdatasync
+	openMu   sync.Mutex    // held while the file is opened or closed; guards what follows, which who has a hold may read
+	fd       int           // -1: not open
+	inode    uint64        // 0: not known yet
+	slot     int           // in the cache's ring, guarded by its mutex
 
 	offsets sparseIndex
 	times   sparseIndex
@@ -35,6 +41,21 @@ type segment struct {
 	// and nobody has synced them. Guarded by Log.flushMu.
 	flushed, rebuilt bool
 
+	// mark is the size at which the pacer wants to see the segment again; below asked it has started write-back. Both
+	// may be anything else after a truncation: they are about when, not about what.
+	mark, asked atomic.Int64
+	reservation reservation
+	// txns is the number of entries in .txnindex, lastAborted the last offset of the newest, txnsSynced how many are on
+	// the device. The appender changes the first two, in the other order; Log.flushMu guards the third.
+	txns, lastAborted atomic.Int64
+	txnsSynced        int64
+	txnsMoved         atomic.Pointer[string] // where .txnindex is since it was renamed; nil: at its own name
+
+	// syncMu has one fdatasync at a time: the kernel tells a failed write to one of those that wait for it, and the
+	// others would believe that all is well. It guards syncErr, what the first failed one said, which stays.
+	syncMu  sync.Mutex
+	syncErr error
+
 	// maxMu guards the largest timestamp and the last offset of the batch that has it. Held for two stores.
 	maxMu      sync.Mutex
 	maxTime    int64
@@ -43,78 +64,45 @@ type segment struct {
 
 const noTime = math.MinInt64
 
-func newSegment(c *indexCache, dir string, base int64, fd int) *segment {
-	s := &segment{base: base, stem: filepath.Join(dir, segmentName(base)), fd: fd,
+// newSegment is for files of l that are there; the .log is opened when somebody takes a hold.
+func newSegment(l *Log, base int64) *segment {
+	s := &segment{l: l, base: base, stem: filepath.Join(l.dir, segmentName(base)), fd: -1,
 		firstTime: noTime, maxTime: batch.NoTimestamp, maxTimeOff: base}
-	s.refs.Store(1)
-	s.offsets.init(c, s.stem+indexSuffix, base, offsetEntrySize)
-	s.times.init(c, s.stem+timeIndexSuffix, base+1, timeEntrySize)
+	s.offsets.init(&l.d.indexes, s.stem+indexSuffix, base, offsetEntrySize)
+	s.times.init(&l.d.indexes, s.stem+timeIndexSuffix, base+1, timeEntrySize)
 	return s
 }
 
 // createSegment makes the .log file of a new segment and nothing else, because it runs between two appends:
-// the indexes appear with their first entries or the first flush, and the directory is synced by the flusher.
-func createSegment(c *indexCache, dir string, base int64) (*segment, error) {
-	path := filepath.Join(dir, segmentName(base)+logSuffix)
+// the indexes appear with their first entries or the first flush, and the directory is synced by the flusher. The
+// caller has a hold.
+func createSegment(l *Log, base int64) (*segment, error) {
+	s := newSegment(l, base)
+	path := s.stem + logSuffix
 	// A leftover of the same base holds nothing that is part of the log: whole batches would have moved its end.
-	fd, err := sys.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+	const flags = os.O_RDWR | os.O_CREATE | os.O_TRUNC
+	fd, err := sys.OpenFile(path, flags, 0o644)
+	if sys.NoDescriptors(err) && l.d.files.yield(s) {
+		fd, err = sys.OpenFile(path, flags, 0o644)
+	}
 	if err != nil {
 		return nil, &os.PathError{Op: "create", Path: path, Err: err}
 	}
-	return newSegment(c, dir, base, fd), nil
-}
-
-// openSegment opens what is there. The caller fills in what only recovery or the indexes know.
-func openSegment(c *indexCache, dir string, base int64, readOnly bool) (*segment, error) {
-	path := filepath.Join(dir, segmentName(base)+logSuffix)
-	flags := os.O_RDWR
-	if readOnly {
-		flags = os.O_RDONLY
-	}
-	fd, err := sys.OpenFile(path, flags, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	size, err := sys.FileSize(fd)
-	if err != nil {
-		sys.CloseFile(fd)
-		return nil, &os.PathError{Op: "stat", Path: path, Err: err}
-	}
-	s := newSegment(c, dir, base, fd)
-	s.size.Store(size)
+	s.fd = fd
+	s.opened()
 	return s, nil
 }
 
-// Retain takes another hold; the caller must have one. Part of span.Ref.
-func (s *segment) Retain() {
-	if s.refs.Add(1) <= 1 {
-		panic("BUG: hold taken on a closed segment")
+// openSegment takes in what is there. The caller fills in what only recovery or the indexes know.
+func openSegment(l *Log, base int64) (*segment, error) {
+	s := newSegment(l, base)
+	st, err := sys.Stat(s.stem + logSuffix)
+	if err != nil {
+		return nil, &os.PathError{Op: "stat", Path: s.stem + logSuffix, Err: err}
 	}
-}
-
-// Release gives up a hold; the last one closes the file. Part of span.Ref.
-func (s *segment) Release() {
-	switch n := s.refs.Add(-1); {
-	case n == 0:
-		sys.CloseFile(s.fd)
-		s.fd = -1
-	case n < 0:
-		panic("BUG: segment released too often")
-	}
-}
-
-// tryRetain takes a hold unless the segment is closed already: for readers, who find it in a list that may have
-// been replaced since.
-func (s *segment) tryRetain() bool {
-	for {
-		n := s.refs.Load()
-		if n == 0 {
-			return false
-		}
-		if s.refs.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
+	s.inode = st.Inode
+	s.size.Store(st.Size)
+	return s, nil
 }
 
 // appended accounts for a batch that was written at pos; one caller at a time. The rules are those of Kafka's
@@ -150,21 +138,29 @@ func (s *segment) maxTimestamp() (ts, lastOffset int64) {
 	return s.maxTime, s.maxTimeOff
 }
 
-// sync blocks until file and indexes are on the device, the file by fdatasync.
-func (s *segment) sync(fdatasync func(fd int) error) error {
-	if err := s.offsets.spill(); err != nil {
+// sync blocks until file and indexes are on the device. The caller has a hold, and Log.flushMu unless it is recovery.
+func (s *segment) sync() error {
+	if err := s.spill(); err != nil {
 		return err
 	}
-	if err := s.times.spill(); err != nil {
+	if err := s.fdatasync(); err != nil {
 		return err
-	}
-	if err := fdatasync(s.fd); err != nil {
-		return &os.PathError{Op: "fdatasync", Path: s.stem + logSuffix, Err: err}
 	}
 	if err := s.offsets.sync(); err != nil {
 		return err
 	}
-	return s.times.sync()
+	if err := s.times.sync(); err != nil {
+		return err
+	}
+	return s.syncTxns()
+}
+
+// spill writes the index entries that wait in memory; both index files are there afterwards.
+func (s *segment) spill() error {
+	if err := s.offsets.spill(); err != nil {
+		return err
+	}
+	return s.times.spill()
 }
 
 // indexed tells whether both index files have all their entries.
@@ -184,6 +180,11 @@ func (l *segList) find(off int64) int {
 		}
 	}
 	return max(lo-1, 0)
+}
+
+func (l *segList) has(s *segment) bool {
+	i := l.find(s.base)
+	return l.s[i] == s
 }
 
 func (l *segList) last() *segment { return l.s[len(l.s)-1] }

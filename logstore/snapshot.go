@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/sluice-mq/sluice/internal/sys"
 	"github.com/sluice-mq/sluice/wire/batch"
@@ -124,16 +125,21 @@ func (t *producers) decode(b []byte) error {
 		if e.LastOffset >= 0 {
 			p.push(producerBatch{lastSeq: e.LastSequence, last: e.LastOffset, delta: e.OffsetDelta, maxTime: e.Timestamp})
 		}
-		p.txnFirst = max(e.TxnFirstOffset, noOffset)
+	}
+	slices.SortFunc(list, func(a, b ProducerEntry) int { return cmp.Compare(a.TxnFirstOffset, b.TxnFirstOffset) })
+	for _, e := range list {
+		if p := t.byID[e.ID]; e.TxnFirstOffset >= 0 && p.txnFirst == noOffset {
+			t.open.add(p, e.TxnFirstOffset)
+		}
 	}
 	return err
 }
 
 // writeSnapshots writes what is pending; the caller holds flushMu and syncs the directory. A failure costs
-// no more than time at the next start, so it is only logged.
-func (l *Log) writeSnapshots() (wrote bool) {
+// no more than time at the next start, so it is only logged, unless it says that the device is broken.
+func (l *Log) writeSnapshots() (wrote bool, err error) {
 	if l.closed.Load() {
-		return false
+		return false, nil
 	}
 	l.mu.Lock()
 	pending := l.producers.pending
@@ -144,11 +150,14 @@ func (l *Log) writeSnapshots() (wrote bool) {
 		if err := writeSnapshot(path, s.bytes); err != nil {
 			l.d.opts.Logger.Warn("writing a snapshot of producers failed", "log", l.name, "err", err)
 			sys.Remove(path)
+			if isDeviceError(err) {
+				return wrote, err
+			}
 			continue
 		}
 		wrote = true
 	}
-	return wrote
+	return wrote, nil
 }
 
 // writeSnapshot syncs the file unless it names no producer: that one only saves reading, and most logs may be so.
@@ -172,25 +181,33 @@ func writeSnapshot(path string, b []byte) error {
 
 // loadProducers fills the log's table: from the newest whole snapshot that is not above end, and from the batches
 // behind it. Snapshots that nothing needs are removed: torn ones, those above the end (of a tail that was cut), and
-// all but those at a segment's base and the newest.
-func (x *loading) loadProducers(end int64) error {
+// all but those at a segment's base and the newest; with keep none is.
+//
+// Where a segment that was walked has markers of transactions, the snapshot is one below it, since its .txnindex is made
+// from what happened on the way.
+func (x *loading) loadProducers(end int64, keepAll bool) error {
 	t := &x.l.producers
-	from := noOffset
+	from, newest := noOffset, noOffset
 	removed := false
 	slices.Sort(x.snapshots)
 	for i := len(x.snapshots) - 1; i >= 0; i-- {
 		offset := x.snapshots[i]
 		path := filepath.Join(x.l.dir, segmentName(offset)+snapshotSuffix)
-		switch keep, err := x.trySnapshot(path, offset, end, from); {
-		case err != nil:
+		keep, loaded, err := x.trySnapshot(path, offset, end, from, newest)
+		if err != nil {
 			return err
-		case !keep:
+		}
+		if loaded {
+			from = offset
+		}
+		if keep && newest == noOffset {
+			newest, t.snapAt = offset, offset
+		}
+		if !keep && !keepAll {
 			removed = true
 			if err := sys.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
-		case from == noOffset:
-			from, t.snapAt = offset, offset
 		}
 	}
 	if removed {
@@ -199,7 +216,7 @@ func (x *loading) loadProducers(end int64) error {
 			return err
 		}
 	}
-	now, after := x.l.d.opts.now(), x.l.d.opts.ProducerExpiration
+	now, after := x.l.d.opts.now(), time.Duration(x.l.d.producers.expiration.Load())
 	for p := t.oldest; p != nil; {
 		next := p.newer
 		if p.expired(now, after) {
@@ -215,22 +232,28 @@ func (x *loading) loadProducers(end int64) error {
 	return x.replay(max(from, x.segs[0].base), end)
 }
 
-// trySnapshot loads the snapshot if none was loaded yet (from is noOffset), and tells whether it is to be kept.
-func (x *loading) trySnapshot(path string, offset, end, from int64) (keep bool, err error) {
+// trySnapshot loads the snapshot if none was loaded yet (from is noOffset) and it is not too new for that, and tells
+// whether it is to be kept; newest is the newest whole one so far.
+func (x *loading) trySnapshot(path string, offset, end, from, newest int64) (keep, loaded bool, err error) {
 	if offset > end {
-		return false, nil
+		return false, false, nil
 	}
+	_, atBase := slices.BinarySearchFunc(x.segs, offset, func(s *segment, o int64) int { return cmp.Compare(s.base, o) })
 	if from != noOffset {
-		_, atBase := slices.BinarySearchFunc(x.segs, offset, func(s *segment, o int64) int { return cmp.Compare(s.base, o) })
-		return atBase, nil
+		return atBase, false, nil
 	}
-	b, err := os.ReadFile(path)
+	b, err := sys.ReadFile(path)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
-	if err := x.l.producers.decode(b); err != nil {
-		x.l.d.opts.Logger.Warn("removing a damaged snapshot of producers", "path", path, "err", err)
-		return false, nil
+	if offset > x.markersFrom {
+		_, err = parseSnapshot(b)
+	} else {
+		err, loaded = x.l.producers.decode(b), true
 	}
-	return true, nil
+	if err != nil {
+		x.l.d.opts.Logger.Warn("a snapshot of producers is damaged", "path", path, "err", err)
+		return false, false, nil
+	}
+	return loaded || atBase || newest == noOffset, loaded, nil
 }

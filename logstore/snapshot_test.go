@@ -464,8 +464,8 @@ func (r *producersRun) compare() {
 func FuzzSnapshot(f *testing.F) {
 	x := producers{total: &producerTotal{limit: 100}}
 	f.Add(x.encode())
-	x.noteAppend(nil, numbered(5, 1, maxSequence-1, 4, 77))
-	x.noteAppend(nil, endMarker(6, 1, 0, 6, 78))
+	noteAppend(&x, numbered(5, 1, maxSequence-1, 4, 77))
+	noteAppend(&x, endMarker(6, 1, 0, 6, 78))
 	f.Add(x.encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) >= snapshotHeaderSize { // else nothing gets past the checksum

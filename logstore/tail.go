@@ -185,9 +185,7 @@ func (t *tail) forgetLocked(n int) {
 // push adds p behind the last piece; beyond bound pieces the oldest go.
 func (t *tail) push(p piece, bound int) {
 	for t.n >= bound {
-		t.forgetLocked(1)
-		*t.at(0) = piece{}
-		t.head, t.n, t.mem = (t.head+1)&(len(t.pieces)-1), t.n-1, t.mem-1
+		t.dropFirst()
 	}
 	if t.n == len(t.pieces) {
 		grown := make([]piece, max(2*len(t.pieces), idlePieces))
@@ -202,6 +200,21 @@ func (t *tail) push(p piece, bound int) {
 		q := t.at(t.n - 2)
 		invariants.Check(q.next == p.base, "tail has a hole: %d after %d", p.base, q.next)
 	}
+}
+
+// dropBelow forgets the pieces that lie in segments below the one of the given base, which are about to be replaced.
+func (t *tail) dropBelow(base int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.n > 0 && t.at(0).seg.base < base {
+		t.dropFirst()
+	}
+}
+
+func (t *tail) dropFirst() {
+	t.forgetLocked(1)
+	*t.at(0) = piece{}
+	t.head, t.n, t.mem = (t.head+1)&(len(t.pieces)-1), t.n-1, t.mem-1
 }
 
 // sweep drops the memory if nothing was appended since the last sweep.
@@ -265,17 +278,17 @@ func (t *tail) boundary(off int64) (seg *segment, pos int64) {
 	return nil, 0
 }
 
-// read appends spans over the batches from the one that holds from, as Log.Read. ok is false when the memory does
+// read appends spans over the batches from the one that holds from, as Log.ReadNext. ok is false when the memory does
 // not reach back that far; nothing was appended then.
-func (t *tail) read(dst []span.Span, from, upper, limit int64, minOne bool) (_ []span.Span, n int64, ok bool) {
+func (t *tail) read(dst []span.Span, from, upper, limit int64, minOne bool) (_ []span.Span, n, next int64, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.mem == t.n {
-		return dst, 0, false
+		return dst, 0, from, false
 	}
 	i := t.find(from)
 	if i < t.mem {
-		return dst, 0, false
+		return dst, 0, from, false
 	}
 	t.near.Store(t.written)
 	b := t.at(i).bytes
@@ -292,7 +305,7 @@ func (t *tail) read(dst []span.Span, from, upper, limit int64, minOne bool) (_ [
 			n += int64(len(b))
 		}
 		if i++; !whole || i == t.n || t.at(i).base >= upper {
-			return dst, n, true
+			return dst, n, min(p.next, upper), true
 		}
 		b = t.at(i).bytes
 	}

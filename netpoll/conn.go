@@ -191,7 +191,7 @@ func (c *Conn) allSent() {
 		return
 	}
 	if c.ended {
-		if c.in.held == nil {
+		if !c.in.left() {
 			c.Close(io.EOF)
 		}
 		return

@@ -15,7 +15,7 @@ import (
 // the descriptor ours to close (see bury). The connection ends when the last answer is sent, or when FrameTimeout has
 // passed without a byte of one, whatever it waits for.
 func (c *Conn) outlive(err error) bool {
-	owed := c.head != nil || c.in.held != nil
+	owed := c.head != nil || c.in.left()
 	if !owed || !errors.Is(err, io.EOF) || c.state != connOpen || c.lingering {
 		return false
 	}
@@ -34,7 +34,7 @@ func (c *Conn) outlive(err error) bool {
 	}
 	c.fd, c.g, c.ended = fd, nil, true
 	c.progress = l.tick
-	if c.in.held == nil {
+	if !c.in.left() {
 		c.in.release() // never to be whole
 	}
 	if c.armed {

@@ -16,12 +16,18 @@ const (
 
 // limits counts the connections that are let in, from accept until their end. Acceptors and loops use it.
 type limits struct {
+	mu            sync.Mutex
 	max, maxPerIP int // 0: unlimited
+	open          int
+	perIP         map[netip.Addr]int // an entry lives as long as its connections
+	empty         chan struct{}      // closed when open is 0, once somebody has asked
+}
 
-	mu    sync.Mutex
-	open  int
-	perIP map[netip.Addr]int // only with maxPerIP; an entry lives as long as its connections
-	empty chan struct{}      // closed when open is 0, once somebody has asked
+// SetMaxConns changes MaxConns and MaxConnsPerIP. Connections that are open stay.
+func (s *Server) SetMaxConns(total, perIP int) {
+	s.limits.mu.Lock()
+	defer s.limits.mu.Unlock()
+	s.limits.max, s.limits.maxPerIP = total, perIP
 }
 
 func (l *limits) admit(ip netip.Addr) refusal {
@@ -30,15 +36,13 @@ func (l *limits) admit(ip netip.Addr) refusal {
 	if l.max > 0 && l.open >= l.max {
 		return refusedTotal
 	}
-	if l.maxPerIP > 0 {
-		if l.perIP == nil {
-			l.perIP = make(map[netip.Addr]int)
-		}
-		if l.perIP[ip] >= l.maxPerIP {
-			return refusedPerIP
-		}
-		l.perIP[ip]++
+	if l.maxPerIP > 0 && l.perIP[ip] >= l.maxPerIP {
+		return refusedPerIP
 	}
+	if l.perIP == nil {
+		l.perIP = make(map[netip.Addr]int)
+	}
+	l.perIP[ip]++
 	l.open++
 	return admitted
 }
@@ -47,10 +51,8 @@ func (l *limits) leave(ip netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open--
-	if l.maxPerIP > 0 {
-		if l.perIP[ip]--; l.perIP[ip] == 0 {
-			delete(l.perIP, ip)
-		}
+	if l.perIP[ip]--; l.perIP[ip] == 0 {
+		delete(l.perIP, ip)
 	}
 	if l.open == 0 && l.empty != nil {
 		close(l.empty)

@@ -37,6 +37,12 @@ type receiver struct {
 // receiving says that a frame has begun and is not whole.
 func (in *receiver) receiving() bool { return in.frame != nil || in.headN > 0 }
 
+// left says that what was received holds more frames: bytes behind where reading had to stop, or an empty frame, whole
+// with its length, that waits for a buffer.
+func (in *receiver) left() bool {
+	return in.held != nil || in.frame == nil && in.headN == lengthSize && binary.BigEndian.Uint32(in.head[:]) == 0
+}
+
 func (in *receiver) release() {
 	if in.frame != nil {
 		in.dropFrame()
@@ -288,6 +294,7 @@ func (c *Conn) resume() {
 		c.feed(nil)
 	}
 	switch {
+	case c.ended && in.left():
 	case c.ended: // that was all there was
 		in.release()
 		c.loop.touch(c)

@@ -20,26 +20,40 @@ type taskQueue struct {
 	bell    int // descriptor to write to
 	stopped bool
 
+	ringing sync.WaitGroup // posters that use the bell; grows under mu, before stopped is set
+
 	running []Task // the loop's
 }
 
 // post reports false when the loop has stopped.
 func (q *taskQueue) post(t Task) bool {
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	if q.stopped {
+		q.mu.Unlock()
 		return false
 	}
 	q.tasks = append(q.tasks, t)
-	if len(q.tasks) == 1 {
-		q.wakeups.Add(1)
-		// EPIPE or, with bytes unread, ECONNRESET: the loop has ended, and stop will run what is here.
-		err := sys.WriteByte(q.bell)
-		if err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
-			panic("FATAL: netpoll: waking an event loop: " + err.Error())
-		}
+	first := len(q.tasks) == 1
+	if first {
+		q.ringing.Add(1)
+	}
+	q.mu.Unlock()
+	if first {
+		q.ring()
 	}
 	return true
+}
+
+// ring wakes the loop, without the lock: the kernel may run the loop in place of the poster at once, and it would go
+// back to sleep for the lock.
+func (q *taskQueue) ring() {
+	defer q.ringing.Done()
+	q.wakeups.Add(1)
+	// EPIPE or, with bytes unread, ECONNRESET: the loop has ended, and stop will run what is here.
+	err := sys.WriteByte(q.bell)
+	if err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+		panic("FATAL: netpoll: waking an event loop: " + err.Error())
+	}
 }
 
 // run runs what was posted until now. What these tasks post comes after the sockets had their turn.
@@ -61,5 +75,6 @@ func (q *taskQueue) stop() {
 	q.stopped = true
 	q.mu.Unlock()
 	q.run()
+	q.ringing.Wait()
 	sys.CloseFile(q.bell)
 }

@@ -28,6 +28,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	e.requests(s)
 	e.network(s)
 	e.logs(s)
+	e.dirs(s)
+	e.cleaners(s)
 }
 
 type exposition struct{ out chan<- prometheus.Metric }
@@ -147,5 +149,48 @@ func (e *exposition) logs(s *broker.Stats) {
 		e.gauge("kafka_log_log_size", "Bytes of a partition's segments.", float64(p.Size), l...)
 		e.gauge("kafka_log_log_logstartoffset", "First offset of a partition.", float64(p.Start), l...)
 		e.gauge("kafka_log_log_logendoffset", "Next offset of a partition.", float64(p.End), l...)
+		e.gauge("sluice_log_lossy", "1 if records that were on the device are damaged; the log takes no appends.", truth(p.Lossy), l...)
 	}
+}
+
+// dirs are the log directories, by the label that Kafka's own metrics of them have.
+func (e *exposition) dirs(s *broker.Stats) {
+	e.counter("sluice_log_slow_writes_total", "Appends whose write took more than 1 ms.", float64(s.SlowWrites))
+	offline := 0
+	for i := range s.Dirs {
+		d := &s.Dirs[i]
+		l := []string{"logDirectory", d.Path}
+		e.gauge("kafka_log_logmanager_logdirectoryoffline", "1 if a log directory is offline.", truth(d.Offline), l...)
+		if d.Offline {
+			offline++
+		}
+		const p = "sluice_log_dir_"
+		e.gauge(p+"free_bytes", "Free bytes of a log directory's file system.", float64(d.Space.Free), l...)
+		e.gauge(p+"floor_bytes", "Free bytes below which produce is refused.", float64(d.Space.Floor), l...)
+		e.gauge(p+"low", "1 while produce is refused for want of space.", truth(d.Space.Low), l...)
+		e.counter(p+"refused_appends_total", "Appends refused because of that.", float64(d.Space.Refused), l...)
+		e.counter(p+"commit_rounds_total", "Group commits.", float64(d.Commits.Rounds), l...)
+		e.counter(p+"commit_syncs_total", "fdatasync calls of group commits.", float64(d.Commits.Syncs), l...)
+		e.gauge(p+"tail_bytes", "Memory of request frames held as the newest records of partitions.", float64(d.Tail), l...)
+		w, x := d.WriteBack, d.Scrub
+		e.counter("sluice_log_writeback_bytes_total", "Bytes that the kernel was asked to begin writing to disk.", float64(w.Bytes), l...)
+		e.counter("sluice_log_writeback_failures_total", "Times that could not be asked.", float64(w.Failures), l...)
+		e.gauge("sluice_log_reserved_bytes", "Disk space reserved behind the ends of logs.", float64(w.Reserved), l...)
+		e.counter("sluice_log_scrub_bytes_total", "Bytes read to check them.", float64(x.Bytes), l...)
+		e.counter("sluice_log_scrub_passes_total", "Times that all cold segments were checked.", float64(x.Passes), l...)
+		e.gauge("sluice_log_scrub_damaged_ranges", "Damaged places in cold segments that the last whole pass found, or this one so far.",
+			float64(x.Damaged), l...)
+		if !x.LastPass.IsZero() {
+			e.gauge("sluice_log_scrub_last_pass_timestamp_seconds", "When the last whole pass ended.",
+				float64(x.LastPass.UnixMilli())/1e3, l...)
+		}
+	}
+	e.gauge("kafka_log_logmanager_offlinelogdirectorycount", "Log directories that are offline.", float64(offline))
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +23,7 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 	broker   atomic.Pointer[broker.Broker] // nil until Attach
+	opening  broker.Progress               // until then
 	done     chan struct{}
 }
 
@@ -53,6 +53,9 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 // Attach shows the broker that is now serving.
 func (s *Server) Attach(b *broker.Broker) { s.broker.Store(b) }
 
+// Opening is what is to be told how far the broker's start has come, for /readyz.
+func (s *Server) Opening() *broker.Progress { return &s.opening }
+
 // Close stops serving: requests under way have until ctx ends.
 func (s *Server) Close(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)
@@ -72,36 +75,12 @@ func (s *Server) mux() *http.ServeMux {
 	)
 	m := http.NewServeMux()
 	m.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
-	m.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { health(w, nil) })
-	m.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { health(w, s.ready()) })
+	m.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { s.live().write(w) })
+	m.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { s.ready().write(w) })
 	m.HandleFunc("GET /debug/pprof/", pprof.Index)
 	m.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	m.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	m.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	m.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return m
-}
-
-var errRecovering = errors.New("the broker is opening its log directories")
-
-func (s *Server) ready() error {
-	b := s.broker.Load()
-	if b == nil {
-		return errRecovering
-	}
-	return b.Ready()
-}
-
-// health answers {"status": "ok"}, or 503 with the reason.
-func health(w http.ResponseWriter, problem error) {
-	answer := struct {
-		Status string `json:"status"`
-		Reason string `json:"reason,omitempty"`
-	}{Status: "ok"}
-	w.Header().Set("Content-Type", "application/json")
-	if problem != nil {
-		answer.Status, answer.Reason = "unavailable", problem.Error()
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}
-	_ = json.NewEncoder(w).Encode(answer) // the client has gone: nobody to tell
 }

@@ -106,6 +106,7 @@ type logJSON struct {
 	RecoveryPoint int64  `json:"recovery_point"`
 	HighWatermark int64  `json:"high_watermark"`
 	Compacted     bool   `json:"compacted"`
+	Lossy         string `json:"lossy,omitempty"` // what of it is lost
 	Error         string `json:"error,omitempty"`
 }
 
@@ -147,7 +148,7 @@ func newLogDirJSON(d logstore.DirInfo) logDirJSON {
 			id = idText(p.TopicID)
 		}
 		j.Partitions = append(j.Partitions, logJSON{p.Topic, p.Partition, id, p.Start, p.End, p.Segments, p.Bytes,
-			p.FirstTime, p.LastTime, p.RecoveryPoint, p.HighWatermark, p.Compacted, p.Err})
+			p.FirstTime, p.LastTime, p.RecoveryPoint, p.HighWatermark, p.Compacted, p.Lossy, p.Err})
 	}
 	return j
 }
@@ -185,7 +186,7 @@ func writeLogDirs(w io.Writer, format string, dirs []logDirJSON) error {
 		}
 		for _, p := range d.Partitions {
 			t.add(d.Path, p.Topic, p.Partition, number(p.StartOffset), number(p.EndOffset), p.Segments, p.Bytes, when(p.FirstTime),
-				when(p.LastTime), number(p.RecoveryPoint), number(p.HighWatermark), p.Compacted, p.TopicID, p.Error)
+				when(p.LastTime), number(p.RecoveryPoint), number(p.HighWatermark), p.Compacted, p.TopicID, p.problem())
 		}
 		if people && len(t.rows) > 0 {
 			if err := t.write(w, format); err != nil {
@@ -198,6 +199,14 @@ func writeLogDirs(w io.Writer, format string, dirs []logDirJSON) error {
 		return nil
 	}
 	return t.write(w, format)
+}
+
+// problem is what is wrong with the log, in one column.
+func (p *logJSON) problem() string {
+	if p.Lossy != "" && p.Error == "" {
+		return "lossy: " + p.Lossy
+	}
+	return p.Error
 }
 
 // writeHead writes what is to be said of the directory itself.

@@ -24,6 +24,7 @@ type serveFlags struct {
 	readyFile string
 	logFormat string
 	logLevel  string
+	adopt     bool
 }
 
 func newServeCommand() *cobra.Command {
@@ -33,6 +34,8 @@ func newServeCommand() *cobra.Command {
 		Short: "Run a broker",
 		Long: "Run a broker. Without arguments it keeps its data in ./sluice-data and listens on 127.0.0.1:9092 for\n" +
 			"Kafka clients and on 127.0.0.1:9404 for HTTP (/metrics, /livez, /readyz, /debug/pprof).\n\n" +
+			"With --adopt the log directory may be one that a Kafka broker has written and stopped using: its topics are served\n" +
+			"with all their records, from which nothing is deleted until you say so (sluice config; README).\n\n" +
 			"SIGTERM or SIGINT: stop accepting, answer what is under way, flush, exit with 0. A second one: stop at once.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
@@ -41,6 +44,7 @@ func newServeCommand() *cobra.Command {
 	cmd.Flags().StringVar(&f.readyFile, "ready-file", "", "write pid, ids and addresses to this file (JSON) when ready")
 	cmd.Flags().StringVar(&f.logFormat, "log-format", "text", "log as text or json, on standard error")
 	cmd.Flags().StringVar(&f.logLevel, "log-level", "info", "log from debug, info, warn or error on")
+	cmd.Flags().BoolVar(&f.adopt, "adopt", false, "serve the topics of a log directory that a Kafka broker has written")
 	return cmd
 }
 
@@ -53,6 +57,7 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	cfg.Adopt = f.adopt
 	s, err := startServer(cfg, values, log)
 	if err != nil {
 		return err
@@ -87,7 +92,11 @@ func startServer(cfg *config.Broker, values *config.Values, log *slog.Logger) (*
 			return nil, portError(err, "admin.listener")
 		}
 	}
-	if s.broker, err = broker.Start(cfg, values, log); err != nil {
+	progress := new(broker.Progress)
+	if s.admin != nil {
+		progress = s.admin.Opening()
+	}
+	if s.broker, err = broker.StartTelling(progress, cfg, values, log); err != nil {
 		return nil, errors.Join(portError(err, "listeners"), s.stop())
 	}
 	if s.admin != nil {

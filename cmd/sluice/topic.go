@@ -15,8 +15,8 @@ import (
 )
 
 func newTopicCommand() *cobra.Command {
-	return group("topic", "Create, list, describe and delete topics of a cluster",
-		newTopicCreateCommand(), newTopicListCommand(), newTopicDescribeCommand(), newTopicDeleteCommand())
+	return group("topic", "Create, list, describe, change and delete topics of a cluster",
+		newTopicCreateCommand(), newTopicListCommand(), newTopicDescribeCommand(), newTopicConfigCommand(), newTopicDeleteCommand())
 }
 
 // topicResult is what create and delete did with one topic; the JSON names are

@@ -131,3 +131,29 @@ func truncate(fd int, size int64) error {
 		}
 	}
 }
+
+// FileStat is what Stat tells of a file.
+type FileStat struct {
+	Size  int64 // bytes
+	Inode uint64
+}
+
+// Stat is for a path, whose symbolic links are followed.
+func Stat(path string) (FileStat, error) {
+	var st unix.Stat_t
+	for {
+		if err := unix.Stat(path, &st); err != unix.EINTR {
+			return FileStat{st.Size, st.Ino}, err
+		}
+	}
+}
+
+// StatFile is Stat for an open file.
+func StatFile(fd int) (FileStat, error) {
+	var st unix.Stat_t
+	for {
+		if err := unix.Fstat(fd, &st); err != unix.EINTR {
+			return FileStat{st.Size, st.Ino}, err
+		}
+	}
+}

@@ -43,3 +43,21 @@ func syncDir(path string) error {
 		}
 	}
 }
+
+// SyncFS blocks until everything that was written to the file system of the open file fd is on the device, data and
+// names, whoever wrote it. The error tells also what failed since fd was opened; before Linux 5.8 it does not.
+func SyncFS(fd int) error {
+	if tracing {
+		_, err := traced(Change{Kind: ChangeSyncFS, FD: fd}, func(*Change) (int, error) { return 0, syncFS(fd) })
+		return err
+	}
+	return syncFS(fd)
+}
+
+func syncFS(fd int) error {
+	for {
+		if err := unix.Syncfs(fd); err != unix.EINTR {
+			return err
+		}
+	}
+}

@@ -114,3 +114,16 @@ func (c *ColdReader) dropNew(from, to int64) {
 		i = j
 	}
 }
+
+// Cached is how many pages of the open file are in the page cache, and how many of them are dirty or being written.
+// ENOSYS before Linux 6.5.
+func Cached(fd int) (pages, dirty int64, err error) {
+	var s unix.Cachestat_t
+	if err := unix.Cachestat(uint(fd), &unix.CachestatRange{}, &s, 0); err != nil {
+		return 0, 0, err
+	}
+	return int64(s.Cache), int64(s.Dirty + s.Writeback), nil
+}
+
+// DropCached drops the clean pages of the open file from the page cache, unless somebody has them mapped.
+func DropCached(fd int) error { return unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED) }

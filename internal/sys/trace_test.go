@@ -40,18 +40,19 @@ func TestTrace(t *testing.T) {
 		fd, err := OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		errs = append(errs, err)
 		_, err = Pwrite(fd, []byte("hello"), 0)
-		errs = append(errs, err, Truncate(fd, 1), Fdatasync(fd), CloseFile(fd), Rename(path, path+"2"),
+		errs = append(errs, err, Truncate(fd, 1), Fdatasync(fd), Reserve(fd, 1, 4096), SyncFS(fd), CloseFile(fd), Rename(path, path+"2"),
 			SyncDir(filepath.Join(dir, "d")), Remove(path+"2"), RemoveAll(filepath.Join(dir, "d")))
 		return errs
 	}
 	if err := errors.Join(append(all(beside), all(root)...)...); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"10 d 0 <nil>", "1 f 0 <nil>", "3 f 5 <nil>", "4 f 0 <nil>", "6 f 0 <nil>", "2 f 0 <nil>",
-		"8 f 0 <nil>", "7 d 0 <nil>", "9 f2 0 <nil>", "9 d 0 <nil>"}
+	want := []string{"11 d 0 <nil>", "1 f 0 <nil>", "3 f 5 <nil>", "4 f 0 <nil>", "6 f 0 <nil>", "5 f 0 <nil>",
+		"8 f 0 <nil>", "2 f 0 <nil>", "9 f 0 <nil>", "7 d 0 <nil>", "10 f2 0 <nil>", "10 d 0 <nil>"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	testTraceShrink(t, root, &got)
 
 	fd, err := OpenFile(filepath.Join(root, "g"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -79,5 +80,20 @@ func TestTrace(t *testing.T) {
 	n := len(got)
 	if err := errors.Join(all(root)...); err != nil || len(got) != n {
 		t.Errorf("reported after the end: %q, %v", got[n:], err)
+	}
+}
+
+// testTraceShrink: what takes several calls reports each.
+func testTraceShrink(t *testing.T, root string, got *[]string) {
+	path := filepath.Join(root, "big")
+	if err := os.WriteFile(path, make([]byte, 2500), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	*got = nil
+	if err := Shrink(path, 1000); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"1 big 0 <nil>", "4 big 0 <nil>", "4 big 0 <nil>", "2 big 0 <nil>"}; !slices.Equal(*got, want) {
+		t.Errorf("got %q, want %q", *got, want)
 	}
 }

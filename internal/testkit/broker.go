@@ -38,7 +38,7 @@ type Broker struct {
 }
 
 // Start runs `sluice serve --data dir` on free loopback ports and returns when it is ready. set holds further
-// properties as "key=value". dir may hold the data of an earlier Broker, which must have ended.
+// properties as "key=value", or flags as "--flag". dir may hold the data of an earlier Broker, which must have ended.
 func Start(tb testing.TB, dir string, set ...string) *Broker {
 	tb.Helper()
 	b := &Broker{Dir: dir, tb: tb}
@@ -80,7 +80,10 @@ func serveArgs(dir, ready string, set []string) []string {
 	args := []string{"serve", "--data", dir, "--ready-file", ready,
 		"--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "admin.listener=127.0.0.1:0"}
 	for _, kv := range set {
-		args = append(args, "--set", kv)
+		if !strings.HasPrefix(kv, "--") {
+			args = append(args, "--set")
+		}
+		args = append(args, kv)
 	}
 	return args
 }

@@ -2,7 +2,7 @@
 # Real clients write and read back the same records, and each other's: franz-go, sarama, librdkafka (2.15, and
 # kcat's older one), and the tools of Kafka itself. Contents are compared by SHA-256, with their order.
 #
-#   run.sh [PART...]     parts: matrix kcat text console tools; all without arguments
+#   run.sh [PART...]     parts: matrix kcat text console tools configs; all without arguments
 #
 # Environment:
 #   BOOTSTRAP   a cluster to test; without it a broker is started, from
@@ -197,6 +197,51 @@ describe_topic() {
     awk '$3 == "Partition:" && $5 == "Leader:" && $6 ~ /^[0-9]+$/ { print $2, $4 }'
 }
 
+configs() { "$kafka" cli configs --bootstrap-server "$BOOTSTRAP" "$@"; }
+
+# settings ENTITY...: key=value of what kafka-configs says was set while running.
+settings() { configs --describe "$@" | sed -n 's/^  *\([a-z.]*=[^ ]*\) sensitive=.*/\1/p' | grep -v '^min.insync.replicas=' | sort || true; }
+
+# topic_settings TOPIC: what kafka-topics says of them.
+topic_settings() {
+  "$kafka" cli topics --bootstrap-server "$BOOTSTRAP" --describe --topic "$1" |
+    sed -n 's/.*Configs: *//p' | tr , '\n' | grep -v '^min.insync.replicas=' | sort || true
+}
+
+# log_dir_sizes TOPIC: partition and size, of the JSON that kafka-log-dirs prints.
+log_dir_sizes() {
+  "$kafka" cli log-dirs --bootstrap-server "$BOOTSTRAP" --describe --topic-list "$1" | grep -o '"partition":"[^}]*' |
+    sed 's/.*-\([0-9]*\)","size":\([0-9]*\),.*/\1 \2/' | sort || true
+}
+
+# part_configs: settings are changed and shown by Kafka's tools; the broker does as they say.
+part_configs() {
+  local name own all
+  name=$(topic configs)
+  create "$name" 2
+  writes 'kafka-configs --alter, topic' '' '' configs --alter --entity-type topics --entity-name "$name" \
+    --add-config 'retention.ms=3600000,max.message.bytes=2000,cleanup.policy=[compact,delete]' || return 0
+  printf '%s\n' cleanup.policy=compact,delete max.message.bytes=2000 retention.ms=3600000 >"$work/expected"
+  reads 'kafka-configs --describe, topic' '' "$work/expected" settings --entity-type topics --entity-name "$name" || true
+  writes 'kafka-configs --alter, topic, both ways' '' '' configs --alter --entity-type topics --entity-name "$name" \
+    --delete-config cleanup.policy --add-config segment.bytes=2097152 || true
+  printf '%s\n' max.message.bytes=2000 retention.ms=3600000 segment.bytes=2097152 >"$work/expected"
+  reads 'kafka-topics --describe, settings' '' "$work/expected" topic_settings "$name" || true
+  own=(--entity-type brokers --entity-name 1) all=(--entity-type brokers --entity-default)
+  writes 'kafka-configs --alter, broker' '' '' configs --alter "${own[@]}" --add-config log.retention.ms=7200000 || true
+  writes 'kafka-configs --alter, all brokers' '' '' configs --alter "${all[@]}" --add-config log.segment.bytes=3145728 || true
+  echo log.retention.ms=7200000 >"$work/expected"
+  reads 'kafka-configs --describe, broker' '' "$work/expected" settings "${own[@]}" || true
+  echo log.segment.bytes=3145728 >"$work/expected"
+  reads 'kafka-configs --describe, all brokers' '' "$work/expected" settings "${all[@]}" || true
+  writes 'kafka-configs --alter, taken back' '' '' configs --alter "${own[@]}" --delete-config log.retention.ms || true
+  writes 'kafka-configs --alter, taken back' '' '' configs --alter "${all[@]}" --delete-config log.segment.bytes || true
+  : >"$work/expected"
+  reads 'kafka-configs --describe, nothing left' '' "$work/expected" settings "${own[@]}" || true
+  printf '0 0\n1 0\n' >"$work/expected"
+  reads 'kafka-log-dirs --describe' '' "$work/expected" log_dir_sizes "$name" || true
+}
+
 "$root/test/peers/install.sh" --check
 "$kafka" fetch
 [[ -n ${BOOTSTRAP:-} ]] || start_broker
@@ -211,7 +256,7 @@ sed 's/^/header:value\t/' "$work/lines" >"$work/headed-colon"
 
 : >"$work/table"
 printf '%-44s %-7s %7s %-12s %6s  %s\n' client codec records sha256 s ''
-for part in "${@:-matrix kcat text console tools}"; do
+for part in "${@:-matrix kcat text console tools configs}"; do
   for p in $part; do "part_$p"; done
 done
 if [[ $broker ]] && ! kill -0 "$broker" 2>/dev/null; then

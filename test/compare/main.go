@@ -11,6 +11,8 @@ import (
 	"slices"
 	"syscall"
 	"text/tabwriter"
+
+	"github.com/sluice-mq/sluice/test/rig"
 )
 
 // measure is one figure of one round of one system.
@@ -39,7 +41,7 @@ type options struct {
 	warmup      int64
 	connections int
 	inFlight    int
-	partitions  int32
+	partitions  int
 	batch       int
 }
 
@@ -54,9 +56,8 @@ func main() {
 	flag.IntVar(&o.connections, "connections", 2, "connections of the driver")
 	flag.IntVar(&o.inFlight, "in-flight", 5, "requests under way on each connection")
 	flag.IntVar(&o.batch, "batch", 64<<10, "bytes of a batch")
-	partitions := flag.Int("partitions", 6, "partitions of each topic")
+	flag.IntVar(&o.partitions, "partitions", 6, "partitions of each topic")
 	flag.Parse()
-	o.partitions = int32(*partitions)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *sluice, *kafka, *rounds, *out, o); err != nil {
@@ -71,17 +72,17 @@ func run(ctx context.Context, sluice, kafka string, rounds int, out string, o op
 		return err
 	}
 	defer os.RemoveAll(dir)
-	systems := []system{&sluiceBroker{binary: sluice}, &kafkaBroker{script: kafka}}
+	systems := []rig.Broker{&rig.Sluice{Binary: sluice}, &rig.Kafka{Script: kafka, Port: 29592}}
 	figures := make(map[string][][]float64) // by system, round, measure
-	touchMemory(4 << 30)
+	rig.TouchMemory(4 << 30)
 	for r := range rounds {
 		for _, s := range systems {
-			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", r+1, rounds, s.name())
-			f, err := measureOne(ctx, s, filepath.Join(dir, fmt.Sprintf("%s-%d", s.name(), r)), o)
+			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", r+1, rounds, s.Name())
+			f, err := measureOne(ctx, s, filepath.Join(dir, fmt.Sprintf("%s-%d", s.Name(), r)), o)
 			if err != nil {
-				return fmt.Errorf("%s: %w", s.name(), err)
+				return fmt.Errorf("%s: %w", s.Name(), err)
 			}
-			figures[s.name()] = append(figures[s.name()], f)
+			figures[s.Name()] = append(figures[s.Name()], f)
 		}
 		slices.Reverse(systems) // A B, B A: neither always comes first
 	}
@@ -106,28 +107,7 @@ func print(figures map[string][][]float64, a, b string) {
 			x, y := figures[a][r][i], figures[b][r][i]
 			as, bs, ratios = append(as, x), append(bs, y), append(ratios, x/y)
 		}
-		fmt.Fprintf(w, "%s, %s\t%.4g\t%.4g\t%.3g\t%s\t\n", m.name, m.unit, median(as), median(bs), median(ratios), m.better)
+		fmt.Fprintf(w, "%s, %s\t%.4g\t%.4g\t%.3g\t%s\t\n", m.name, m.unit, rig.Median(as), rig.Median(bs), rig.Median(ratios), m.better)
 	}
 	w.Flush()
-}
-
-func median(v []float64) float64 {
-	slices.Sort(v)
-	if n := len(v); n%2 == 0 {
-		return (v[n/2-1] + v[n/2]) / 2
-	}
-	return v[len(v)/2]
-}
-
-// touchMemory makes the host back memory before the first figure: the first touch of a page can cost a guest more
-// than what is measured.
-func touchMemory(n int) {
-	b, err := syscall.Mmap(-1, 0, n, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
-	if err != nil {
-		return
-	}
-	for i := 0; i < n; i += 4096 {
-		b[i] = 1
-	}
-	_ = syscall.Munmap(b)
 }

@@ -95,7 +95,7 @@ func clusterCases() (cs []testCase) {
 func (p *pair) warm(what string, r kmsg.Request) {
 	p.once("warm "+what, func() {
 		kafkas := p.sides[1:]
-		if len(p.exceptions) == 0 {
+		if p.twins {
 			kafkas = p.sides[:]
 		}
 		for _, s := range kafkas {

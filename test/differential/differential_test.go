@@ -24,7 +24,12 @@ func TestSluiceAgreesWithKafka(t *testing.T) {
 }
 
 func TestKafkaAgreesWithKafka(t *testing.T) {
-	newWorld(t, testkit.StartKafka(t), testkit.StartKafka(t), nil).run(t)
+	w := newWorld(t, testkit.StartKafka(t), testkit.StartKafka(t), twoKafkas())
+	w.twins = true
+	w.run(t)
+	if !t.Failed() {
+		reportExceptions(t, w.exceptions)
+	}
 }
 
 func TestDifferencesAreSeen(t *testing.T) {

@@ -44,6 +44,9 @@ const (
 	notOpened     = "Sluice does not decompress what no rule needs to see; Kafka opens every batch and fails"
 	wholeBatches  = "Kafka fills the bytes that are left with a part of a batch, which clients throw away; Sluice gives whole ones"
 	clusterWide   = "Kafka 4 writes min.insync.replicas into the cluster's own configuration when it formats its storage (KIP-966)"
+	otherKeys     = "which broker settings there are differs: those of what is not served are missing, and Sluice has some of its own"
+	ownValues     = "what the two brokers were started with"
+	ownDefault    = "a default that differs on purpose, or that cannot be changed while running; config explain says why"
 	ownSetting    = "flush.policy, a setting of Sluice's own"
 	kraftFeatures = "the feature belongs to Kafka's own metadata quorum or to an API that is not served yet"
 )
@@ -73,7 +76,59 @@ func exceptions() []*exception {
 		reason: ownSetting})
 	es = append(es, &exception{api: kmsg.CreateTopics, from: 5, to: 7, path: "Topics[*].Configs[flush.policy].*", sluice: "*", kafka: "nothing",
 		reason: ownSetting})
+	es = append(es, configExceptions()...)
 	return append(es, apiListExceptions()...)
+}
+
+// twoKafkas are the differences between two brokers of the same kind.
+func twoKafkas() (es []*exception) {
+	for _, key := range []string{"log.dirs", "listeners", "advertised.listeners", "controller.quorum.voters"} {
+		for _, field := range []string{".Value", ".ConfigSynonyms[*"} {
+			es = append(es, &exception{api: kmsg.DescribeConfigs, from: 1, to: 4, cases: "DescribeConfigs/broker/*",
+				path: "Resources[*].Configs[" + key + "]" + field, sluice: "*", kafka: "*", reason: ownValues})
+		}
+	}
+	return es
+}
+
+// configExceptions are about which settings there are, and values that differ on purpose.
+func configExceptions() (es []*exception) {
+	add := func(cases, path, sluice, kafka, reason string) {
+		es = append(es, &exception{api: kmsg.DescribeConfigs, from: 1, to: 4, cases: cases, path: "Resources[*]" + path,
+			sluice: sluice, kafka: kafka, reason: reason})
+	}
+	add("", ".Configs", "34 elements", "33 elements", ownSetting)
+	add("", ".Configs[flush.policy].*", "*", "nothing", ownSetting)
+	const minISR = ".Configs[min.insync.replicas]"
+	add("", minISR+".Source", "DEFAULT_CONFIG", "DYNAMIC_DEFAULT_BROKER_CONFIG", clusterWide)
+	add("", minISR+".ConfigSynonyms", "* elements", "* elements", clusterWide)
+	add("", minISR+".ConfigSynonyms[*", "*", "*", clusterWide)
+	const own = "DescribeConfigs/broker/*"
+	add("DescribeConfigs/all brokers/*", ".Configs", "0 elements", "1 elements", clusterWide)
+	add("*brokers, layers/*", ".Configs", "* elements", "* elements", clusterWide)
+	for _, cases := range []string{"DescribeConfigs/all brokers/*", "*brokers, layers/*"} {
+		add(cases, minISR+"*", "nothing", "*", clusterWide)
+	}
+	add(own, ".Configs", "* elements", "* elements", otherKeys)
+	add(own, ".Configs[*", "nothing", "*", otherKeys)
+	for _, key := range []string{"log.flush.policy", "log.tail.bytes", "admin.listener", "producer.id.max.count", "producer.id.expiration.check.interval.ms",
+		"log.dir.free.bytes.min", "log.scrub.bytes.per.second", "log.scrub.interval.ms", "log.writeback.bytes",
+		"socket.frame.timeout.ms", "socket.max.requests", "socket.max.pending.bytes", "shutdown.drain.timeout.ms"} {
+		add(own, ".Configs["+key+"].*", "*", "nothing", otherKeys)
+	}
+	for _, key := range []string{"node.id", "broker.id", "listener.security.protocol.map", "advertised.listeners"} {
+		add(own, ".Configs["+key+"].Source", "DEFAULT_CONFIG", "STATIC_BROKER_CONFIG", ownValues)
+	}
+	for _, key := range []string{"broker.id", "log.dir", "log.dirs", "listeners", "listener.security.protocol.map", "advertised.listeners"} {
+		add(own, ".Configs["+key+"].Value", "*", "*", ownValues)
+	}
+	for _, key := range []string{"node.id", "broker.id", "log.dir", "log.dirs", "listeners", "listener.security.protocol.map", "advertised.listeners"} {
+		add(own, ".Configs["+key+"].ConfigSynonyms*", "*", "*", ownValues)
+	}
+	for _, key := range []string{"socket.send.buffer.bytes", "socket.receive.buffer.bytes", "num.network.threads"} {
+		add(own, ".Configs["+key+"].*", "*", "*", ownDefault)
+	}
+	return es
 }
 
 // produceExceptions are about compressed batches that are not what their header says.
@@ -90,7 +145,7 @@ func produceExceptions() (es []*exception) {
 
 // notServedKeys are the APIs that a Kafka 4.3 broker lists and Sluice does not.
 var notServedKeys = []int16{
-	8, 9, 11, 12, 13, 14, 15, 16, 17, 23, 24, 25, 26, 27, 28, 29, 30, 31, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45,
+	8, 9, 11, 12, 13, 14, 15, 16, 17, 23, 24, 25, 26, 27, 28, 29, 30, 31, 34, 36, 38, 39, 40, 41, 42, 43, 45,
 	46, 47, 48, 49, 50, 51, 55, 57, 61, 64, 65, 66, 68, 69, 74, 75, 76, 77, 78, 79, 80, 81, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92,
 }
 
@@ -101,7 +156,7 @@ func apiListExceptions() (es []*exception) {
 	}
 	list("ApiKeys", "* elements", "* elements", notServed)
 	for _, k := range []kmsg.Key{kmsg.Produce, kmsg.Fetch, kmsg.ListOffsets, kmsg.Metadata, kmsg.InitProducerID,
-		kmsg.FindCoordinator, kmsg.DescribeCluster} {
+		kmsg.FindCoordinator, kmsg.DescribeCluster, kmsg.DescribeLogDirs} {
 		list("ApiKeys["+k.Name()+"].MaxVersion", "*", "*", lowerMaximum)
 	}
 	list("ApiKeys[CreateTopics].MinVersion", "0", "2", olderClients)

@@ -23,7 +23,8 @@ import (
 //	topic id                       chosen by the broker: must be the one it gave that topic
 //	producer id, session id        chosen by the broker: only whether there is one
 //	log append time, features epoch read from a clock or counter: only whether there is one
-//	error messages                 prose for people: only whether there is one
+//	log directories, their space   each broker's own: only whether there is one
+//	error messages, documentation  prose for people: only whether there is one
 //	cut batch at the end of Fetch  allowed by the protocol and ignored by clients: whole batches are compared
 //	CRC, max timestamp of batches  with log append time these hold the broker's clock
 func (s *side) flatten(fields map[string]string, response kmsg.Response) {
@@ -164,6 +165,8 @@ func (f flattener) own(name string, v any) (string, bool) {
 			return self(x > 0, "a time")
 		case "FinalizedFeaturesEpoch":
 			return self(x >= 0, "an epoch")
+		case "TotalBytes", "UsableBytes":
+			return self(x > 0, "bytes")
 		}
 	case string:
 		if name == "Host" {
@@ -172,9 +175,15 @@ func (f flattener) own(name string, v any) (string, bool) {
 		if name == "ClusterID" {
 			return self(x == f.side.cluster, "own id")
 		}
+		if name == "Dir" {
+			return self(strings.HasPrefix(x, "/"), "a directory")
+		}
 	case *string:
 		if name == "ErrorMessage" {
 			return self(x != nil && *x != "", "a message")
+		}
+		if name == "Documentation" {
+			return self(x != nil && *x != "", "a text")
 		}
 		if name == "ClusterID" {
 			return self(x != nil && *x == f.side.cluster, "own id")

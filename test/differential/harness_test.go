@@ -42,9 +42,11 @@ type pair struct {
 
 // world is what the cases of one run share.
 type world struct {
+	twins      bool // both sides are Kafkas
 	sides      [2]*side
 	exceptions []*exception
 	done       map[string]bool // preparations made, by name
+	settled    int             // see settleConfigs
 }
 
 func newWorld(t *testing.T, subject, reference string, exceptions []*exception) *world {
@@ -333,7 +335,7 @@ func (w *world) run(t *testing.T) {
 
 func allCases() []testCase {
 	return slices.Concat(framingCases(), versionsCases(), metadataCases(), produceCases(), sequenceCases(), fetchCases(),
-		sessionCases(), offsetsCases(), deleteRecordsCases(), topicCases(), clusterCases())
+		sessionCases(), offsetsCases(), deleteRecordsCases(), topicCases(), clusterCases(), configCases(), logDirsCases(), partitionsCases())
 }
 
 // eventually asks again until ok, for what a broker does in its own time and announces nowhere.

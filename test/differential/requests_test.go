@@ -162,5 +162,5 @@ func (s *side) learn(response kmsg.Response) {
 
 // versioned names a topic of one case and version.
 func versioned(name string, v int16) string {
-	return fmt.Sprintf("%s-v%d", strings.NewReplacer(" ", "-", ",", "").Replace(name), v)
+	return fmt.Sprintf("%s-v%d", strings.NewReplacer(" ", "-", ",", "", "=", ".", "*", "").Replace(name), v)
 }

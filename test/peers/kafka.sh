@@ -175,7 +175,7 @@ start() {
     addresses+=${addresses:+,}127.0.0.1:$((port + i - 1))
   done
   for ((i = 1; i <= brokers; i++)); do
-    wait_until "$base/node-$i" 60 answers $((port + i - 1))
+    wait_until "$base/node-$i" 180 answers $((port + i - 1))
   done
   echo "$addresses"
 }
