@@ -16,12 +16,7 @@ func TestMain(m *testing.M) { os.Exit(testkit.Main(m)) }
 
 func get(t *testing.T, b *testkit.Broker, path string) (status int, body string) {
 	t.Helper()
-	return getFrom(t, b.Admin, path)
-}
-
-func getFrom(t *testing.T, addr, path string) (status int, body string) {
-	t.Helper()
-	r, err := http.Get("http://" + addr + path)
+	r, err := http.Get("http://" + b.Admin + path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package admin_test
+package main
 
 import (
 	"encoding/json"
@@ -51,11 +51,15 @@ func TestOpening(t *testing.T) {
 		}
 	}
 	ready := func() (status int, a answer) {
-		code, body := getFrom(t, s.Addr(), "/readyz")
-		if err := json.Unmarshal([]byte(body), &a); err != nil {
-			t.Fatalf("%s: %v", body, err)
+		r, err := http.Get("http://" + s.Addr() + "/readyz")
+		if err != nil {
+			t.Fatal(err)
 		}
-		return code, a
+		defer r.Body.Close()
+		if err := json.NewDecoder(r.Body).Decode(&a); err != nil {
+			t.Fatal(err)
+		}
+		return r.StatusCode, a
 	}
 	if code, a := ready(); code != http.StatusServiceUnavailable || a.Status != "unavailable" || a.Loading == nil || a.Loading.OfLogs != 0 {
 		t.Errorf("before: %d %+v", code, a)
