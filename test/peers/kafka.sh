@@ -86,19 +86,6 @@ run_tool() {
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=${KAFKA_CLI_LOG_LEVEL:-error}" -cp "$classpath" "$class" "$@"
 }
 
-# free_ports N prints a port P such that nobody listens on P .. P+N-1 or the controllers' ports above them.
-free_ports() {
-  local try p
-  for ((try = 0; try < 200; try++)); do
-    local first=$((20000 + (RANDOM << 15 | RANDOM) % 12000)) taken=''
-    for ((p = first; p < first + 2 * $1; p++)); do
-      port_free "$p" || taken=1
-    done
-    [[ $taken ]] || { echo "$first"; return; }
-  done
-  fail "no free ports found"
-}
-
 # properties I prints the configuration of broker I (from 1). Kafka's defaults, save where one machine needs other ones.
 properties() {
   local i voters='' copies=$((brokers < 3 ? brokers : 3))
@@ -160,7 +147,7 @@ start() {
   local i dir addresses=''
   jars "$here/pom.xml" "$release"
   java=$(java_bin)
-  if ((port == 0)); then port=$(free_ports "$brokers"); fi
+  if ((port == 0)); then port=$(free_ports $((2 * brokers))); fi
   for ((i = 1; i <= brokers; i++)); do
     if node_pid "$base/node-$i" >/dev/null; then fail "a broker already runs in $base"; fi
     port_free $((port + i - 1)) || fail "port $((port + i - 1)) is taken: give another --port"

@@ -108,3 +108,16 @@ stop_nodes() {
 
 # port_free PORT: nobody listens on it on loopback.
 port_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# free_ports N prints a port P such that nobody listens on P .. P+N-1.
+free_ports() {
+  local try p
+  for ((try = 0; try < 200; try++)); do
+    local first=$((20000 + (RANDOM << 15 | RANDOM) % 12000)) taken=''
+    for ((p = first; p < first + $1; p++)); do
+      port_free "$p" || taken=1
+    done
+    [[ $taken ]] || { echo "$first"; return; }
+  done
+  fail "no free ports found"
+}
