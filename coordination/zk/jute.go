@@ -131,7 +131,9 @@ func (d *Decoder) String() string {
 }
 
 // atNull tells whether what comes next has the length of null.
-func (d *Decoder) atNull() bool { return !d.failed && len(d.b) >= 4 && binary.BigEndian.Uint32(d.b) == math.MaxUint32 }
+func (d *Decoder) atNull() bool {
+	return !d.failed && len(d.b) >= 4 && binary.BigEndian.Uint32(d.b) == math.MaxUint32
+}
 
 // path reads a string that is a path.
 func (d *Decoder) path() string {

@@ -145,7 +145,7 @@ func appendString(dst []byte, s string) []byte {
 }
 
 var oddPaths = []string{"", "a", "a/b", "//", "/a/", "/a//b", "/.", "/..", "/a/./b", "/a/../b", "/a/.b", "/a/b.", "/a\x00b", "/\x01", "/\x1f",
-	"/\x7f", "/\u009f", "/ä", "/\ud7ff", "/\ue000", "/\uf8ff", "/\uffef", "/\ufff0", "/\U0001F600", "/ ", "/a b", "/\xff", "/x\xffy\xff", null}
+	"/\x7f", "/\u009f", "/ä", "/\ud7ff", "/\ue000", "/\uf8ff", "/\uffef", "/\ufff0", "/ ", "/a b", "/\xff", "/x\xffy\xff", null}
 
 var fixedPaths = []string{"/", "/zookeeper", "/zookeeper/config", "/zookeeper/quota", "/zookeeper/x"}
 
