@@ -166,8 +166,12 @@ func (w *wire) call(op zk.Op, r zk.Record) (events []string, err zk.Error, d *zk
 			events = append(events, fmt.Sprint(e.Type, " ", e.Path))
 			continue
 		}
-		if h.Xid != w.xid {
-			w.t.Fatalf("answer to %d, want %d", h.Xid, w.xid)
+		want := w.xid
+		if op == zk.OpPing {
+			want = zk.XidPing // whatever was sent
+		}
+		if h.Xid != want {
+			w.t.Fatalf("answer to %d, want %d", h.Xid, want)
 		}
 		return events, h.Err, d
 	}
