@@ -133,8 +133,11 @@ func (w *wire) write(b []byte) {
 // send sends a request and does not wait.
 func (w *wire) send(op zk.Op, r zk.Record) {
 	w.t.Helper()
-	w.xid++
-	h := &zk.RequestHeader{Xid: w.xid, Op: op}
+	h := &zk.RequestHeader{Xid: zk.XidPing, Op: op}
+	if op != zk.OpPing {
+		w.xid++
+		h.Xid = w.xid
+	}
 	if r == nil {
 		w.write(packet(h))
 	} else {
@@ -166,11 +169,7 @@ func (w *wire) call(op zk.Op, r zk.Record) (events []string, err zk.Error, d *zk
 			events = append(events, fmt.Sprint(e.Type, " ", e.Path))
 			continue
 		}
-		want := w.xid
-		if op == zk.OpPing {
-			want = zk.XidPing // whatever was sent
-		}
-		if h.Xid != want {
+		if want := w.xid; h.Xid != want && (op != zk.OpPing || h.Xid != zk.XidPing) {
 			w.t.Fatalf("answer to %d, want %d", h.Xid, want)
 		}
 		return events, h.Err, d
