@@ -157,7 +157,9 @@ func TestRights(t *testing.T) {
 		{zk.OpExists, read, "r"}, {zk.OpGetData, read, "r"}, {zk.OpGetChildren, read, "r"}, {zk.OpGetChildren2, read, "r"},
 		{zk.OpGetAllChildrenNumber, func(p string) zk.Record { return &zk.PathRequest{Path: p} }, "r"},
 		{zk.OpSetData, func(p string) zk.Record { return &zk.SetDataRequest{Path: p, Version: -1} }, "w"},
-		{zk.OpSetACL, func(p string) zk.Record { return &zk.SetACLRequest{Path: p, ACL: []zk.ACL{{Perms: zk.PermAdmin, ID: zk.Anyone}}, Version: -1} }, "a"},
+		{zk.OpSetACL, func(p string) zk.Record {
+			return &zk.SetACLRequest{Path: p, ACL: []zk.ACL{{Perms: zk.PermAdmin, ID: zk.Anyone}}, Version: -1}
+		}, "a"},
 		{zk.OpCreate, func(p string) zk.Record { return &zk.CreateRequest{Path: p + "/new", ACL: zk.OpenACL} }, "c"},
 		{zk.OpDelete, func(p string) zk.Record { return &zk.VersionRequest{Path: p + "/c", Version: -1} }, "d"},
 	} {
