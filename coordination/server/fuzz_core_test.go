@@ -115,7 +115,7 @@ func feed(t *testing.T, b []byte) {
 	}
 	var snapshot frozen
 	var want string
-	for len(b) > 0 {
+	for events := 0; len(b) > 0 && events < 2000; events++ {
 		i, event := int(b[0]>>5), b[0]&0x1f
 		b = b[1:]
 		switch {
