@@ -102,6 +102,9 @@ func start(cfg *config.Broker, values *config.Values, log *slog.Logger, adjustLo
 		return nil, errors.Join(err, b.closeDirs())
 	}
 	b.catalog, b.producerIDs.catalog = catalog, catalog
+	for _, d := range b.dirs {
+		d.OnOffline(b.wakeOffline)
+	}
 	b.workers = startWorkers(workerCount)
 	b.server, err = netpoll.Listen(netConfig(cfg, log), b)
 	if err != nil {

@@ -35,7 +35,7 @@ type Core struct {
 	Stats Stats
 }
 
-// Limits bound what clients can ask for. All have to be set.
+// Limits bound what clients can ask for. All have to be set, but for ContainerCheck.
 type Limits struct {
 	Tick              time.Duration
 	MinSessionTimeout time.Duration
@@ -44,8 +44,9 @@ type Limits struct {
 	Nodes             int // in the tree
 	Depth             int // names in a path
 	ServerID          uint8
-	TTLNodes          bool   // extendedTypesEnabled
-	SuperDigest       string // "user:hash", "" for none
+	ContainerCheck    time.Duration // how often containers and timed nodes are looked at (znode.container.checkIntervalMs); 0: each minute
+	TTLNodes          bool          // extendedTypesEnabled
+	SuperDigest       string        // "user:hash", "" for none
 }
 
 // Stats are counters since the start.
@@ -263,7 +264,11 @@ const (
 )
 
 func (c *Core) sweep() {
-	if c.now-c.swept < sweepEvery {
+	every := c.limits.ContainerCheck
+	if every == 0 {
+		every = sweepEvery
+	}
+	if c.now-c.swept < every {
 		return
 	}
 	c.swept = c.now
