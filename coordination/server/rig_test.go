@@ -133,11 +133,8 @@ func (w *wire) write(b []byte) {
 // send sends a request and does not wait.
 func (w *wire) send(op zk.Op, r zk.Record) {
 	w.t.Helper()
-	h := &zk.RequestHeader{Xid: zk.XidPing, Op: op}
-	if op != zk.OpPing {
-		w.xid++
-		h.Xid = w.xid
-	}
+	w.xid++
+	h := &zk.RequestHeader{Xid: w.xid, Op: op}
 	if r == nil {
 		w.write(packet(h))
 	} else {
@@ -161,6 +158,10 @@ func (w *wire) receive() (h zk.ReplyHeader, d *zk.Decoder) {
 func (w *wire) call(op zk.Op, r zk.Record) (events []string, err zk.Error, d *zk.Decoder) {
 	w.t.Helper()
 	w.send(op, r)
+	xid := w.xid
+	if op == zk.OpPing {
+		xid = zk.XidPing
+	}
 	for {
 		h, d := w.receive()
 		if h.Xid == zk.XidNotification {
@@ -169,8 +170,8 @@ func (w *wire) call(op zk.Op, r zk.Record) (events []string, err zk.Error, d *zk
 			events = append(events, fmt.Sprint(e.Type, " ", e.Path))
 			continue
 		}
-		if want := w.xid; h.Xid != want && (op != zk.OpPing || h.Xid != zk.XidPing) {
-			w.t.Fatalf("answer to %d, want %d", h.Xid, want)
+		if h.Xid != xid {
+			w.t.Fatalf("answer to %d, want %d", h.Xid, xid)
 		}
 		return events, h.Err, d
 	}
