@@ -133,8 +133,11 @@ func (w *wire) write(b []byte) {
 // send sends a request and does not wait.
 func (w *wire) send(op zk.Op, r zk.Record) {
 	w.t.Helper()
-	w.xid++
-	h := &zk.RequestHeader{Xid: w.xid, Op: op}
+	h := &zk.RequestHeader{Xid: zk.XidPing, Op: op}
+	if op != zk.OpPing {
+		w.xid++
+		h.Xid = w.xid
+	}
 	if r == nil {
 		w.write(packet(h))
 	} else {
