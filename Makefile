@@ -15,7 +15,7 @@ COST = $(shell grep -rlE --include='*_test.go' '^//go:build !race' . | xargs -r 
 .PHONY: help build run demo test test-cost lint fuzz-smoke faults clients zookeeper bench-kafka bench-storage bench-zookeeper ci clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/sluice, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.buildVersion=$(VERSION)' -o bin/sluice ./cmd/sluice
