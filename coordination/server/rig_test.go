@@ -133,11 +133,8 @@ func (w *wire) write(b []byte) {
 // send sends a request and does not wait.
 func (w *wire) send(op zk.Op, r zk.Record) {
 	w.t.Helper()
-	h := &zk.RequestHeader{Xid: zk.XidPing, Op: op}
-	if op != zk.OpPing {
-		w.xid++
-		h.Xid = w.xid
-	}
+	w.xid++
+	h := &zk.RequestHeader{Xid: w.xid, Op: op}
 	if r == nil {
 		w.write(packet(h))
 	} else {
