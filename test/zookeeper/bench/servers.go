@@ -115,10 +115,14 @@ func (p *peer) start(ctx context.Context, dir string) error {
 func (p *peer) stop() error { return exec.Command(p.script, "stop", "--data", p.dir).Run() }
 
 func (p *peer) kill() error {
-	if err := syscall.Kill(p.id, syscall.SIGKILL); err != nil {
+	process, err := os.FindProcess(p.id)
+	if err != nil {
 		return err
 	}
-	for syscall.Kill(p.id, 0) == nil {
+	if err := process.Kill(); err != nil {
+		return err
+	}
+	for process.Signal(syscall.Signal(0)) == nil {
 		time.Sleep(time.Millisecond)
 	}
 	return nil
