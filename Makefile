@@ -59,6 +59,7 @@ clients: build ## real clients and tools, the comparison with Kafka, kafka-dump-
 	$(GO) test -count=1 -tags peers,invariants -timeout 30m ./test/differential
 	$(GO) test -count=1 -tags peers,invariants -timeout 10m -run KafkaReads ./test/restart
 	$(GO) test -count=1 -tags peers,invariants -timeout 20m ./test/adopt
+	$(GO) test -count=1 -tags peers,invariants -timeout 10m ./test/registry
 	SLUICE_BIN=$(CURDIR)/bin/sluice test/clients/run.sh
 
 bench-kafka: build ## benchmark against Kafka 4.3 on this machine
