@@ -51,7 +51,7 @@ func TestHandshakeInPieces(t *testing.T) {
 		w.write([]byte{x})
 		pass(t, s, 0) // and so each is a read of its own, mostly
 	}
-	all := append([]byte{first[len(first)-1]}, packet(&zk.RequestHeader{Xid: 1, Op: zk.OpPing})...)
+	all := append([]byte{first[len(first)-1]}, packet(&zk.RequestHeader{Xid: 1, Op: zk.OpWhoAmI})...)
 	all = append(all, packet(&zk.RequestHeader{Xid: 2, Op: zk.OpSync}, &zk.PathRequest{Path: "/"})...)
 	w.write(all)
 	zk.ReadPacket(w.r, nil, 100)
