@@ -59,6 +59,7 @@ clients: build zookeeper ## real clients and tools, the comparison with Kafka, k
 	$(GO) test -count=1 -tags peers,invariants -timeout 30m ./test/differential
 	$(GO) test -count=1 -tags peers,invariants -timeout 10m -run KafkaReads ./test/restart
 	$(GO) test -count=1 -tags peers,invariants -timeout 20m ./test/adopt
+	$(GO) test -count=1 -tags peers,invariants -timeout 10m ./test/registry
 	SLUICE_BIN=$(CURDIR)/bin/sluice test/clients/run.sh
 
 zookeeper: build ## the coordinator beside a real ZooKeeper, and under ZooKeeper's clients and two clients' own suites; three minutes
