@@ -86,11 +86,7 @@ func (d *dirCatalog) replaceTopics(changed []*Topic) {
 	byID := make(map[[16]byte]*Topic, len(changed))
 	for _, t := range changed {
 		byID[t.ID] = t
-		for _, p := range t.Partitions {
-			if p != nil {
-				p.log.Configure(logSettings(&t.Config))
-			}
-		}
+		t.configureLogs()
 	}
 	im := d.image.Load()
 	all := slices.Clone(im.Topics())

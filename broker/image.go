@@ -13,6 +13,7 @@ import (
 type Image struct {
 	ClusterID  string
 	Controller int32 // node id, -1 when there is none
+	Node       int32 // this broker's id
 	Nodes      []Node
 	Config     *config.Values // this broker's, with what was set while it ran
 

@@ -25,7 +25,7 @@ func TestTopicNames(t *testing.T) {
 }
 
 func TestNewTopicRules(t *testing.T) {
-	d := &dirCatalog{node: 7, defaults: &config.Broker{NumPartitions: 3, ReplicationFactor: 1}}
+	d := &dirCatalog{replicas: &replicas{node: 7}, defaults: &config.Broker{NumPartitions: 3, ReplicationFactor: 1}}
 	im := (&Image{Nodes: []Node{{ID: 7}}}).withTopics([]*Topic{{Name: "have.it"}})
 	for _, c := range []struct {
 		what string
