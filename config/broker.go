@@ -54,6 +54,7 @@ type Broker struct {
 	ScrubInterval                               time.Duration // log.scrub.interval.ms
 	FlushCheck                                  time.Duration // log.flush.scheduler.interval.ms; 0 where it is not set
 	Cleaner                                     Cleaner
+	Coordinator                                 Coordinator
 	TopicDefaults                               TopicConfig // of a topic without settings of its own
 }
 
@@ -81,7 +82,7 @@ func (v *Values) Broker() (*Broker, error) {
 	r := reader{v: v}
 	b := &Broker{
 		NodeID:            r.nodeID(),
-		AdminListener:     r.admin(),
+		AdminListener:     r.address("admin.listener"),
 		LogDirs:           r.logDirs(),
 		NumPartitions:     int32(r.integer("num.partitions")),
 		ReplicationFactor: int16(min(r.integer("default.replication.factor"), math.MaxInt16)),
@@ -116,6 +117,7 @@ func (v *Values) Broker() (*Broker, error) {
 		ProducerExpirationCheck: Millis(r.integer("producer.id.expiration.check.interval.ms")),
 	}
 	b.Cleaner = r.cleaner(len(b.LogDirs))
+	b.Coordinator = r.coordinator()
 	if v.IsSet("log.flush.scheduler.interval.ms") {
 		b.FlushCheck = Millis(r.integer("log.flush.scheduler.interval.ms"))
 	}
@@ -245,13 +247,14 @@ func (r *reader) frameBudget(requestMax int64) int64 {
 	return n
 }
 
-func (r *reader) admin() string {
-	text := r.v.Get("admin.listener").Text
+// address reads host:port, or nothing.
+func (r *reader) address(key string) string {
+	text := r.v.Get(key).Text
 	if text == "" {
 		return ""
 	}
 	if _, port, err := net.SplitHostPort(text); err != nil || !validPort(port) {
-		r.fail("admin.listener", "admin.listener=%s is not host:port", text)
+		r.fail(key, "%s=%s is not host:port", key, text)
 	}
 	return text
 }

@@ -70,6 +70,14 @@ type Key struct {
 	KafkaDefault string
 }
 
+// Shown is a value of the key as logs and lists may have it: Kafka's word in place of a secret.
+func (k *Key) Shown(text string) string {
+	if k.Type == Password && text != "" {
+		return "[hidden]"
+	}
+	return text
+}
+
 // takesEffect tells whether setting the key to text changes what the broker does.
 func (k *Key) takesEffect(text string) bool {
 	return k.Pending == "" || slices.Contains(k.Works, text)

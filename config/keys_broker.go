@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // The options of a table row.
 type opt func(*Key)
 
@@ -38,9 +40,12 @@ const (
 // longMax is Java's Long.MAX_VALUE, Kafka's way to say never.
 const longMax = "9223372036854775807"
 
-// brokerKeys is the table. Defaults are those of Kafka 4.3, otherwise KafkaDefault
+// brokerKeys is the table of all keys that are not a topic's.
+var brokerKeys = slices.Concat(kafkaKeys, coordinatorKeys)
+
+// kafkaKeys are the broker's own. Defaults are those of Kafka 4.3, otherwise KafkaDefault
 // names Kafka's and the text says why ours differs.
-var brokerKeys = []Key{
+var kafkaKeys = []Key{
 	// Identity and listeners.
 	row("node.id", Int, "1", "Identity of this broker. A data directory belongs to the id that wrote it. "+
 		"Kafka has no default; ours is that of the file Kafka ships.", atLeast(0), related("node.id", "broker.id"), kafkaHas("none")),

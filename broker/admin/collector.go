@@ -18,11 +18,14 @@ func (c *collector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect reads the broker's counters once and sends them all.
 func (c *collector) Collect(out chan<- prometheus.Metric) {
+	e := exposition{out: out}
+	if z := c.server.coordinator.Load(); z != nil {
+		e.coordinator(z)
+	}
 	b := c.server.broker.Load()
 	if b == nil {
 		return
 	}
-	e := exposition{out: out}
 	s := b.Stats()
 	e.topics(s)
 	e.requests(s)

@@ -29,12 +29,18 @@ type loading struct {
 func (s *Server) live() health {
 	b := s.broker.Load()
 	if b == nil {
-		return health{Status: "ok"} // on its way up
+		return health{Status: "ok"} // on its way up, or a coordinator, which ends where a new start helps
 	}
 	return judge(b, b.Live())
 }
 
 func (s *Server) ready() health {
+	if s.alone {
+		if s.coordinator.Load() == nil {
+			return health{Status: "unavailable", Reason: "the coordinator is reading its log"}
+		}
+		return health{Status: "ok"}
+	}
 	b := s.broker.Load()
 	if b == nil {
 		r := s.opening.Read()

@@ -16,24 +16,37 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/sluice-mq/sluice/broker"
+	"github.com/sluice-mq/sluice/coordination/server"
 )
 
 // Server is the HTTP port. It listens before the broker is ready, so that health can be asked during recovery.
 type Server struct {
 	listener net.Listener
 	http     *http.Server
+	alone    bool                          // there will be no broker: the coordinator is what serves
 	broker   atomic.Pointer[broker.Broker] // nil until Attach
 	opening  broker.Progress               // until then
-	done     chan struct{}
+	// coordinator is nil until AttachCoordinator, and where none is embedded.
+	coordinator atomic.Pointer[server.Server]
+	done        chan struct{}
 }
 
 // Listen serves on addr ("host:port", port 0 for any). The error names the address.
 func Listen(addr string, log *slog.Logger) (*Server, error) {
+	return listen("admin.listener", addr, log, false)
+}
+
+// ListenAlone is Listen for a coordinator without a broker.
+func ListenAlone(addr string, log *slog.Logger) (*Server, error) {
+	return listen("coordinator.admin.listener", addr, log, true)
+}
+
+func listen(key, addr string, log *slog.Logger, alone bool) (*Server, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("admin.listener: %w", err)
+		return nil, fmt.Errorf("%s: %w", key, err)
 	}
-	s := &Server{listener: l, done: make(chan struct{})}
+	s := &Server{listener: l, alone: alone, done: make(chan struct{})}
 	s.http = &http.Server{
 		Handler: s.mux(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -52,6 +65,9 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // Attach shows the broker that is now serving.
 func (s *Server) Attach(b *broker.Broker) { s.broker.Store(b) }
+
+// AttachCoordinator shows the coordinator that is now serving.
+func (s *Server) AttachCoordinator(c *server.Server) { s.coordinator.Store(c) }
 
 // Opening is what is to be told how far the broker's start has come, for /readyz.
 func (s *Server) Opening() *broker.Progress { return &s.opening }

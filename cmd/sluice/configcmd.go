@@ -22,7 +22,7 @@ type configFlags struct {
 
 func (f *configFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&f.file, "config", "c", "", "properties file with Kafka's keys (environment: "+envConfig+")")
-	cmd.Flags().StringVar(&f.data, "data", "", "directory for all data: log.dirs=DIR/logs")
+	cmd.Flags().StringVar(&f.data, "data", "", "directory for all data: log.dirs=DIR/logs, coordinator.dir=DIR/coordinator")
 	cmd.Flags().StringArrayVar(&f.sets, "set", nil, "key=value, stronger than file and environment (environment: SLUICE_ and the key, log.dirs is SLUICE_LOG_DIRS)")
 	_ = cmd.MarkFlagDirname("data")
 	_ = cmd.RegisterFlagCompletionFunc("set", completeSet)
@@ -41,7 +41,8 @@ func (f *configFlags) load(p *program) (*config.Values, error) {
 		in.FileName = p.getenv(envConfig)
 	}
 	if f.data != "" {
-		in.Flags = []config.Flag{{Name: "--data", Key: "log.dirs", Text: filepath.Join(f.data, "logs")}}
+		in.Flags = []config.Flag{{Name: "--data", Key: "log.dirs", Text: filepath.Join(f.data, "logs")},
+			{Name: "--data", Key: "coordinator.dir", Text: filepath.Join(f.data, "coordinator")}}
 	}
 	if in.FileName != "" {
 		text, err := readBounded(in.FileName, config.MaxFileBytes)
@@ -60,11 +61,16 @@ func (f *configFlags) load(p *program) (*config.Values, error) {
 // broker gathers the values and builds the typed form, with all problems of both
 // steps in one error.
 func (f *configFlags) broker(p *program) (*config.Values, *config.Broker, error) {
+	return typed(f, p, (*config.Values).Broker)
+}
+
+// typed is broker for any typed form.
+func typed[T any](f *configFlags, p *program, build func(*config.Values) (*T, error)) (*config.Values, *T, error) {
 	v, err := f.load(p)
 	if v == nil {
 		return nil, nil, err
 	}
-	b, errTyped := v.Broker()
+	b, errTyped := build(v)
 	if err == nil && errTyped == nil {
 		return v, b, nil
 	}
@@ -115,7 +121,8 @@ func explainBroker(e config.Entry) explanation {
 	x := explainKey(e.Key)
 	x.Scope, x.Environment, x.Source = "broker", e.Key.Env(), e.Value.Source.String()
 	if e.Value.Set {
-		x.Value = &e.Value.Text
+		text := e.Key.Shown(e.Value.Text)
+		x.Value = &text
 	}
 	return x
 }
@@ -284,7 +291,7 @@ func newCheckCommand() *cobra.Command {
 			}
 			t := &table{columns: []column{{name: "key"}, {name: "value"}, {name: "source"}}}
 			for _, e := range v.NonDefault() {
-				t.add(e.Key.Name, e.Value.Text, e.Value.Source)
+				t.add(e.Key.Name, e.Key.Shown(e.Value.Text), e.Value.Source)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "The configuration is valid. Set besides defaults: %d\n", len(t.rows))
 			if len(t.rows) == 0 {

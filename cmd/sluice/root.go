@@ -74,6 +74,7 @@ func newRootCommand() *cobra.Command {
 	}
 	root.AddCommand(
 		newServeCommand(),
+		newCoordinatorCommand(),
 		newDemoCommand(),
 		newBenchCommand(),
 		newTopicCommand(),

@@ -21,9 +21,8 @@ import (
 
 type serveFlags struct {
 	configFlags
+	logFlags
 	readyFile string
-	logFormat string
-	logLevel  string
 	adopt     bool
 }
 
@@ -40,16 +39,15 @@ func newServeCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
-	f.register(cmd)
+	f.configFlags.register(cmd)
+	f.logFlags.register(cmd)
 	cmd.Flags().StringVar(&f.readyFile, "ready-file", "", "write pid, ids and addresses to this file (JSON) when ready")
-	cmd.Flags().StringVar(&f.logFormat, "log-format", "text", "log as text or json, on standard error")
-	cmd.Flags().StringVar(&f.logLevel, "log-level", "info", "log from debug, info, warn or error on")
 	cmd.Flags().BoolVar(&f.adopt, "adopt", false, "serve the topics of a log directory that a Kafka broker has written")
 	return cmd
 }
 
 func (f *serveFlags) run(cmd *cobra.Command) error {
-	log, err := newLogger(cmd.ErrOrStderr(), f.logFormat, f.logLevel)
+	log, err := f.logger(cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
@@ -77,15 +75,10 @@ type server struct {
 	admin  *admin.Server // nil when turned off
 }
 
-// startServer logs what is not default, then opens and listens.
+// startServer opens and listens.
 func startServer(cfg *config.Broker, values *config.Values, log *slog.Logger) (*server, error) {
 	s := &server{begin: time.Now()}
-	for _, w := range values.Warnings() {
-		log.Warn(w)
-	}
-	for _, e := range values.NonDefault() {
-		log.Info("setting", "key", e.Key.Name, "value", e.Value.Text, "source", e.Value.Source.String())
-	}
+	logSettings(values, log)
 	var err error
 	if cfg.AdminListener != "" {
 		if s.admin, err = admin.Listen(cfg.AdminListener, log); err != nil {
@@ -185,6 +178,26 @@ func writeReadyFile(file string, r readiness) error {
 	}
 	return nil
 }
+
+// logSettings logs what is not default, and what has no effect.
+func logSettings(values *config.Values, log *slog.Logger) {
+	for _, w := range values.Warnings() {
+		log.Warn(w)
+	}
+	for _, e := range values.NonDefault() {
+		log.Info("setting", "key", e.Key.Name, "value", e.Key.Shown(e.Value.Text), "source", e.Value.Source.String())
+	}
+}
+
+// logFlags say how a server logs.
+type logFlags struct{ format, level string }
+
+func (f *logFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.format, "log-format", "text", "log as text or json, on standard error")
+	cmd.Flags().StringVar(&f.level, "log-level", "info", "log from debug, info, warn or error on")
+}
+
+func (f *logFlags) logger(w io.Writer) (*slog.Logger, error) { return newLogger(w, f.format, f.level) }
 
 func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	var l slog.Level

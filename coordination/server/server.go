@@ -1,7 +1,7 @@
 package server
 
 import (
-	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,13 +17,17 @@ import (
 type Config struct {
 	Dir    string // of its data, created if need be
 	Listen []string
-	Limits Limits
+	// SecureListen are addresses with TLS.
+	SecureListen []string
+	TLS          *tls.Config
+	Limits       Limits
 	// MaxPacket is jute.maxbuffer, of requests only. MaxConns and MaxConnsPerIP count connections; 0: no bound.
 	MaxPacket     int
 	MaxConns      int
 	MaxConnsPerIP int
 	// SnapshotEvery is after how many transactions the state is written out (snapCount).
 	SnapshotEvery int
+	SnapshotsKept int
 	// Words are the four-letter words that are answered; "*" is all.
 	Words   []string
 	Version string // for the words that tell it
@@ -160,13 +164,9 @@ func (s *Server) end() {
 }
 
 // Close ends all connections and closes the directory. Sessions go on at the next start, with their full time-outs.
-func (s *Server) Close(ctx context.Context) error {
+func (s *Server) Close() error {
 	s.end()
-	select {
-	case <-s.done:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	<-s.done
 	return errors.Join(s.Err(), s.store.close())
 }
 

@@ -29,8 +29,8 @@ logstore:                leaves internal/sys wire/batch
 
 # coordination
 coordination/zk:         leaves
-coordination/server:     leaves coordination/zk
-coordination/client:     leaves coordination/zk
+coordination/server:     leaves coordination/zk internal/sys
+coordination/client:     leaves coordination/zk internal/sys
 coordination/registry:   leaves coordination/client coordination/zk
 
 # state machines
@@ -45,7 +45,7 @@ config:
 results:                 leaves
 loadgen:                 leaves wire wire/batch results
 broker:                  leaves netpoll wire wire/batch logstore coordination/zk coordination/server coordination/client coordination/registry statelog group txn replication controller config
-broker/admin:            leaves broker results
+broker/admin:            leaves broker results coordination/server
 
 # programs and end-to-end tests
 grafana:                 leaves internal/testkit
