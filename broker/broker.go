@@ -195,10 +195,18 @@ func (b *Broker) clock() time.Duration { return time.Since(b.started) }
 func (lp *loop) image() *Image { return lp.b.catalog.Image() }
 
 // endpoint is what this client is told of n's address: the advertised one of the listener that it came through,
-// where port 0 stands for the port that was bound.
-func (c *call) endpoint(*Node) (host string, port int32) {
+// where port 0 stands for the port that was bound. ok is false for a member that has no listener of that name.
+func (c *call) endpoint(im *Image, n *Node) (host string, port int32, ok bool) {
 	nc := c.net.Conn()
 	a := c.b.advertised[nc.Listener()]
+	if n.ID != im.Node {
+		for _, e := range n.Endpoints {
+			if e.Listener == a.Name {
+				return e.Host, e.Port, true
+			}
+		}
+		return "", -1, false
+	}
 	local, localPort, _ := net.SplitHostPort(nc.LocalAddr())
 	if a.Host == "" {
 		a.Host = local
@@ -206,5 +214,5 @@ func (c *call) endpoint(*Node) (host string, port int32) {
 	if a.Port == 0 {
 		a.Port, _ = strconv.Atoi(localPort)
 	}
-	return a.Host, int32(a.Port)
+	return a.Host, int32(a.Port), true
 }

@@ -35,6 +35,9 @@ func openDirCatalog(cfg *config.Broker, values *config.Values, dirs []*logstore.
 	if err != nil {
 		return nil, err
 	}
+	if local.state.Coordinator != "" {
+		return nil, fmt.Errorf("the topics of %s are in a coordinator: set zookeeper.connect or coordinator.listeners", dirs[0].Path())
+	}
 	d := &dirCatalog{replicas: local, values: values, static: values, defaults: cfg, changed: func(*config.Broker) {}}
 	if d.missing {
 		d.state.NextProducerID += producerIDGap

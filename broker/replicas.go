@@ -162,11 +162,11 @@ func (r *replicas) make(list []place) error {
 		index int32
 	}
 	lists := make([][]logstore.NewLog, len(r.dirs))
-	of := make(map[key]*Topic, len(list))
+	of := make(map[key]place, len(list))
 	p := newPlacement(r.dirs)
 	for _, x := range list {
 		at := p.next()
-		of[key{x.t.Name, x.index}] = x.t
+		of[key{x.t.Name, x.index}] = x
 		lists[at] = append(lists[at], logstore.NewLog{Topic: x.t.Name, Partition: x.index, TopicID: x.t.ID, Epoch: x.epoch})
 	}
 	for at, list := range lists {
@@ -178,9 +178,11 @@ func (r *replicas) make(list []place) error {
 			return err
 		}
 		for _, l := range logs {
-			t := of[key{l.Topic(), l.Partition()}]
-			l.Configure(logSettings(&t.Config))
-			t.Partitions[l.Partition()] = r.replica(l)
+			x := of[key{l.Topic(), l.Partition()}]
+			l.Configure(logSettings(&x.t.Config))
+			p := r.replica(l)
+			p.epoch = x.epoch
+			x.t.Partitions[x.index] = p
 		}
 	}
 	return nil
