@@ -14,7 +14,7 @@ func (d *dirCatalog) Grow(name string, n int32, assignment [][]int32, validateOn
 	defer d.mu.Unlock()
 	im := d.image.Load()
 	t := im.TopicNamed(name)
-	if err := d.checkGrowth(t, n, assignment); err != nil || validateOnly {
+	if err := d.checkGrowth(im, t, n, assignment); err != nil || validateOnly {
 		return err
 	}
 	u := unfinishedTopic(t.Name, t.ID)
@@ -44,7 +44,7 @@ func (d *dirCatalog) Grow(name string, n int32, assignment [][]int32, validateOn
 }
 
 // checkGrowth has the rules and the order of Kafka's ReplicationControlManager.createPartitions.
-func (d *dirCatalog) checkGrowth(t *Topic, n int32, assignment [][]int32) error {
+func (d topicRules) checkGrowth(im *Image, t *Topic, n int32, assignment [][]int32) error {
 	if t == nil {
 		return refuse(wire.UnknownTopicOrPartition, "") // without words, as Kafka
 	}
@@ -63,7 +63,7 @@ func (d *dirCatalog) checkGrowth(t *Topic, n int32, assignment [][]int32) error 
 			n-now, len(assignment))
 	}
 	for _, replicas := range assignment {
-		if r := d.checkReplicas(replicas); r != nil {
+		if r := d.checkReplicas(im, replicas); r != nil {
 			return r
 		}
 	}

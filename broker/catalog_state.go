@@ -158,6 +158,16 @@ func (s *catalogState) update(change func(*catalogState)) error {
 	return nil
 }
 
+// updateOrForce is update, but that want of space is no reason not to make the change: it is on disk with the next one.
+func (s *catalogState) updateOrForce(change func(*catalogState)) error {
+	err := s.update(change)
+	if logstore.IsNoSpace(err) {
+		s.force(change)
+		return nil
+	}
+	return err
+}
+
 // force makes a change that counts at once, and is on disk with the next one at the latest. For what need not be there
 // after a crash, when there is no space to write it.
 func (s *catalogState) force(change func(*catalogState)) { *s = *s.changed(change) }

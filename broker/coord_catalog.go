@@ -25,23 +25,24 @@ import (
 // workers. Both hold mu while they ask the coordinator.
 type coordCatalog struct {
 	*replicas
-	defaults *config.Broker
-	static   *config.Values // without what was set while running
-	loss     lossMeters
+	topicRules
+	static *config.Values // without what was set while running
+	loss   lossMeters
 
 	image atomic.Pointer[Image]
 	link  atomic.Pointer[link] // the session of today; nil until the first
 	done  sync.WaitGroup
 
-	mu        sync.Mutex // one change at a time
-	values    *config.Values
-	changed   func(*config.Broker) // see onChange
-	clusterID string
-	endpoints []registry.Endpoint // what is registered; set by join
-	core      *controller.Core
-	elected   registry.Controller // while core is active
-	lead      bool                // registered, so that what the tree says of this broker's partitions holds
-	fenced    bool
+	mu         sync.Mutex // one change at a time
+	values     *config.Values
+	changed    func(*config.Broker) // see onChange
+	clusterID  string
+	endpoints  []registry.Endpoint // what is registered; set by join
+	core       *controller.Core
+	elected    registry.Controller // while core is active
+	lead       bool                // registered, so that what the tree says of this broker's partitions holds
+	fenced     bool
+	strayCount int
 
 	topics     map[string]*known
 	logsByName map[string]*logstore.Log
@@ -70,7 +71,7 @@ var absentState = registry.PartitionState{Leader: registry.NoLeader, Epoch: -1}
 
 func newCoordCatalog(cfg *config.Broker, values *config.Values, log *slog.Logger) *coordCatalog {
 	c := &coordCatalog{
-		replicas: &replicas{node: cfg.NodeID, log: log}, defaults: cfg, static: values, values: values,
+		replicas: &replicas{node: cfg.NodeID, log: log}, topicRules: topicRules{cfg}, static: values, values: values,
 		changed: func(*config.Broker) {}, core: controller.New(cfg.DeleteTopics), controller: registry.NoController,
 		topics: map[string]*known{}, first: true,
 	}
@@ -290,7 +291,7 @@ func (c *coordCatalog) publish() {
 	}
 	before := c.image.Load()
 	im := (&Image{ClusterID: c.clusterID, Controller: c.controller, Node: c.node, Nodes: c.members(), Config: c.values,
-		Fenced: c.fenced}).withTopics(topics)
+		Fenced: c.fenced, Registered: c.lead, Strays: c.strayCount}).withTopics(topics)
 	c.image.Store(im)
 	if before == nil {
 		return

@@ -5,24 +5,71 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/sluice-mq/sluice/coordination/client"
+	zkclient "github.com/sluice-mq/sluice/coordination/client"
 	"github.com/sluice-mq/sluice/coordination/registry"
+	"github.com/sluice-mq/sluice/coordination/zk"
 	"github.com/sluice-mq/sluice/wire"
 )
 
 // link is one session with the coordinator and what is bound to it.
 type link struct {
-	session *client.Session
+	session *zkclient.Session
 	reg     *registry.Registry
-	events  chan struct{} // capacity 1: something that is watched is stale; which, says stale
+	tasks   sync.WaitGroup // goroutines that end with the session
+	events  chan struct{}  // capacity 1: something that is watched is stale; which, says stale
+
+	watching bool        // the watches that last are set; of whoever holds the catalogue's mu
+	controls atomic.Bool // this broker is the controller by this session
 
 	mu     sync.Mutex // guards what follows
 	ctx    context.Context
 	cancel context.CancelFunc
 	late   *time.Timer // ends ctx, while there is no connection
 	stale  staleParts
+	waits  [partKinds]wait
+}
+
+// wait is a watch that has not fired yet.
+type wait struct {
+	stale <-chan zk.Event
+	stop  chan struct{}
+}
+
+// The parts of the tree that have a watch of their own.
+const (
+	partBrokers = iota
+	partController
+	partMarks
+	partChanges
+	partKinds
+)
+
+// await has the part marked stale when the channel says so. One watch for each part is enough: an older one is forgotten.
+func (l *link) await(part int, stale <-chan zk.Event) {
+	if stale == nil {
+		return
+	}
+	w := wait{stale, make(chan struct{})}
+	l.mu.Lock()
+	old := l.waits[part]
+	l.waits[part] = w
+	l.mu.Unlock()
+	if old.stop != nil {
+		close(old.stop)
+		l.session.Unwatch(old.stale)
+	}
+	l.tasks.Go(func() {
+		select {
+		case _, ok := <-stale:
+			if ok {
+				l.mark(func(s *staleParts) { s.parts[part] = true })
+			}
+		case <-w.stop:
+		}
+	})
 }
 
 // patience is how long a request that is under way waits for a connection that was lost; one that comes later is refused
@@ -36,9 +83,21 @@ var errAway = refuse(wire.NotController, "The coordinator cannot be reached.")
 // errNoController is for changes of topics while another broker, or none, is the controller.
 var errNoController = refuse(wire.NotController, "%s", wire.NotController.Message())
 
-func newLink(parent context.Context, s *client.Session) *link {
+func newLink(parent context.Context, s *zkclient.Session) *link {
 	l := &link{session: s, reg: registry.New(s, registry.Options{}), events: make(chan struct{}, 1)}
 	l.ctx, l.cancel = context.WithCancel(parent)
+	states, stop := s.Subscribe()
+	l.tasks.Go(func() {
+		defer stop()
+		for {
+			select {
+			case state := <-states:
+				l.connected(parent, state == zkclient.Connected)
+			case <-s.Done():
+				return
+			}
+		}
+	})
 	return l
 }
 
@@ -72,6 +131,7 @@ func (l *link) close(log *slog.Logger) {
 	if err := l.session.Close(ctx); err != nil {
 		log.Warn("the coordinator was not told that this broker stops, and will take it for dead later", "error", err)
 	}
+	l.tasks.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cancel()
@@ -82,9 +142,9 @@ func (l *link) close(log *slog.Logger) {
 
 // staleParts are the parts of the tree that a watch has told of.
 type staleParts struct {
-	brokers, controller, marks, settings bool
-	allTopics                            bool
-	topics                               map[string]bool
+	parts     [partKinds]bool
+	allTopics bool
+	topics    map[string]bool
 }
 
 func (l *link) mark(f func(*staleParts)) {
@@ -123,7 +183,7 @@ func coordErr(err error) error {
 		return refuse(wire.UnknownTopicOrPartition, "%v", err)
 	case errors.Is(err, registry.ErrTooLarge):
 		return refuse(wire.InvalidRequest, "%v", err)
-	case errors.Is(err, context.Canceled), errors.Is(err, client.ErrExpired), errors.Is(err, client.ErrClosed):
+	case errors.Is(err, context.Canceled), errors.Is(err, zkclient.ErrExpired), errors.Is(err, zkclient.ErrClosed):
 		return errAway
 	}
 	return refuse(wire.UnknownServerError, "%v", err)

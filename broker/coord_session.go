@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/sluice-mq/sluice/config"
-	"github.com/sluice-mq/sluice/coordination/client"
+	zkclient "github.com/sluice-mq/sluice/coordination/client"
 	"github.com/sluice-mq/sluice/coordination/registry"
 )
 
@@ -28,16 +28,16 @@ func (c *coordCatalog) connect() error {
 
 // dial opens a session. What the one before has seen must be there.
 func (c *coordCatalog) dial(ctx context.Context) (*link, error) {
-	servers, chroot, err := client.ParseConnect(c.defaults.ZooKeeper.Connect)
+	servers, chroot, err := zkclient.ParseConnect(c.defaults.ZooKeeper.Connect)
 	if err != nil {
 		return nil, err
 	}
-	cfg := client.Config{Servers: servers, Chroot: chroot, Timeout: c.defaults.ZooKeeper.SessionTimeout, Logger: c.log,
+	cfg := zkclient.Config{Servers: servers, Chroot: chroot, Timeout: c.defaults.ZooKeeper.SessionTimeout, Logger: c.log,
 		Now: c.defaults.ZooKeeper.Clock}
 	if before := c.link.Load(); before != nil {
 		cfg.LastZxid = before.session.LastZxid()
 	}
-	s, err := client.Open(ctx, cfg)
+	s, err := zkclient.Open(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -58,13 +58,13 @@ func (c *coordCatalog) cluster(proposed string, known bool) (id string, err erro
 		return "", err
 	}
 	if known {
-		found, err := l.reg.HasClusterID(l.calls())
+		found, err := l.reg.FindClusterID(l.calls())
 		if err != nil {
 			return "", err
 		}
-		if !found {
-			return "", fmt.Errorf("%w: the coordinator at %s has no cluster, and the topics of the log directories were kept in one, "+
-				"of cluster %s: restore its data, or point zookeeper.connect to where they are", errLost, c.defaults.ZooKeeper.Connect, proposed)
+		if found == "" {
+			return "", fmt.Errorf("%w: the coordinator at %s has no cluster id, and the topics of the log directories were kept in one, of "+
+				"cluster %s: restore its data, or point zookeeper.connect to where it is", errLost, c.defaults.ZooKeeper.Connect, proposed)
 		}
 	}
 	c.clusterID, err = l.reg.OfferClusterID(l.calls(), proposed)
@@ -121,12 +121,15 @@ func (c *coordCatalog) enlist(l *link) error {
 	}
 	c.settleAll()
 	c.report()
+	c.publish()
+	l.mark(func(*staleParts) {}) // what was told of meanwhile
 	return nil
 }
 
 // report tells of what nobody but a person can put right.
 func (c *coordCatalog) report() {
-	if list := c.strays(); len(list) > 0 {
+	list := c.strays()
+	if c.strayCount = len(list); len(list) > 0 {
 		c.log.Warn("logs are of topics that the coordinator does not know: they are left alone and not served", "logs", len(list), "first", list[0])
 	}
 	for _, t := range c.image.Load().Topics() {
@@ -175,18 +178,17 @@ func (c *coordCatalog) attend(l *link) {
 }
 
 // turned is a change of the session's state.
-func (c *coordCatalog) turned(l *link, was, s client.State) {
-	l.connected(c.ctx, s == client.Connected)
+func (c *coordCatalog) turned(l *link, was, s zkclient.State) {
 	switch s {
-	case client.Connected:
+	case zkclient.Connected:
 		c.loss.syncConnects.Add(1)
-		if was != client.Connected {
+		if was != zkclient.Connected {
 			c.reconnected(l)
 		}
-	case client.Disconnected:
+	case zkclient.Disconnected:
 		c.loss.disconnects.Add(1)
 		c.log.Warn("the coordinator cannot be reached; produce and fetch go on, topics and settings cannot be changed", "why", l.session.Trouble())
-	case client.Lapsed:
+	case zkclient.Lapsed:
 		c.lapsed(l)
 	}
 }
@@ -209,28 +211,28 @@ func (c *coordCatalog) onLoss() string {
 	return "continue"
 }
 
-// reconnected: the session has outlived it. Everything is read anew, since watches that stay do not tell what happened in
-// between.
+// reconnected: the session has outlived it, and its watches tell of what happened in between.
 func (c *coordCatalog) reconnected(l *link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.lead {
 		return // still being started, or about to be enlisted again
 	}
-	err := c.reload(l)
+	id, err := l.reg.FindClusterID(l.calls())
+	if err == nil {
+		err = c.checkCluster(id)
+	}
 	if err == nil {
 		c.fenced = false
-		err = c.readBrokers(l)
-	}
-	if err == nil {
 		err = c.readController(l)
 	}
+	c.publish()
 	if err != nil {
-		c.log.Warn("what the coordinator has is not known", "error", err) // the connection is gone again, or see reload
+		c.log.Error("the coordinator is back, but not as it was", "error", err)
 		return
 	}
-	c.settleAll()
 	c.log.Info("the coordinator is back; the session was kept")
+	l.mark(func(*staleParts) {})
 }
 
 // expelled: the session has expired, so another broker may be elected. Nothing is led before this one is registered again.

@@ -20,10 +20,10 @@ import (
 // file until all are done, so that a crash between them leaves no half topic.
 type dirCatalog struct {
 	*replicas
-	values   *config.Values       // with what was set while running; guarded by mu
-	static   *config.Values       // without
-	changed  func(*config.Broker) // see onChange; guarded by mu
-	defaults *config.Broker
+	topicRules
+	values  *config.Values       // with what was set while running; guarded by mu
+	static  *config.Values       // without
+	changed func(*config.Broker) // see onChange; guarded by mu
 
 	image atomic.Pointer[Image]
 
@@ -38,7 +38,7 @@ func openDirCatalog(cfg *config.Broker, values *config.Values, dirs []*logstore.
 	if local.state.Coordinator != "" {
 		return nil, fmt.Errorf("the topics of %s are in a coordinator: set zookeeper.connect or coordinator.listeners", dirs[0].Path())
 	}
-	d := &dirCatalog{replicas: local, values: values, static: values, defaults: cfg, changed: func(*config.Broker) {}}
+	d := &dirCatalog{replicas: local, values: values, static: values, topicRules: topicRules{cfg}, changed: func(*config.Broker) {}}
 	if d.missing {
 		d.state.NextProducerID += producerIDGap
 	}

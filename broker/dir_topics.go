@@ -215,10 +215,5 @@ func (d *dirCatalog) removeLogs(topics []*Topic) error {
 		}
 		s.end(list...)
 	}
-	err = d.state.update(end)
-	if logstore.IsNoSpace(err) {
-		d.state.force(end)
-		return nil
-	}
-	return err
+	return d.state.updateOrForce(end)
 }

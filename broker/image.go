@@ -18,7 +18,9 @@ type Image struct {
 	Config     *config.Values // this broker's, with what was set while it ran
 	// Fenced: produce with acks=0 and 1, and fetch, are refused, since the coordinator may have taken another leader
 	// (coordination.on.loss=fence).
-	Fenced bool
+	Fenced     bool
+	Registered bool // with a coordinator, if there is one
+	Strays     int  // logs of topics that the coordinator does not know
 
 	topics []*Topic // by name
 	byName map[string]*Topic

@@ -76,12 +76,7 @@ func (r *replicas) clear() error {
 	if r.state.changed(done); !changed {
 		return nil
 	}
-	err = r.state.update(done)
-	if logstore.IsNoSpace(err) {
-		r.state.force(done) // the next start finds nothing to remove
-		return nil
-	}
-	return err
+	return r.state.updateOrForce(done) // the next start finds nothing to remove
 }
 
 // removeUnfinished removes the logs, and tells of each place in Unfinished how many.

@@ -8,6 +8,8 @@ type ZooKeeper struct {
 	SessionTimeout time.Duration
 	ConnectTimeout time.Duration // of the start
 	FenceOnLoss    bool          // coordination.on.loss=fence
+
+	Clock func() time.Duration // not a key: for tests, what the session's deadline is measured by; nil: the system's
 }
 
 // Embedded tells whether the broker runs a coordinator of its own.
