@@ -28,6 +28,7 @@ type Broker struct {
 	dirs        []*logstore.Dir // those that could be opened, in the order of log.dirs
 	broken      []brokenDir     // the others
 	catalog     Catalog
+	coordinated *coordCatalog // catalog, if there is a coordinator
 	producerIDs producerIDs
 	sessions    *fetchSessions
 	workers     *workers
@@ -91,25 +92,54 @@ func start(cfg *config.Broker, values *config.Values, log *slog.Logger, adjustLo
 	if err != nil {
 		return nil, err
 	}
-	if err := b.openDirs(cfg, adopted); err != nil {
-		return nil, errors.Join(err, b.closeDirs())
-	}
-	if err := adopted.register(b.dirs, log); err != nil {
-		return nil, errors.Join(err, b.closeDirs())
-	}
-	catalog, err := openDirCatalog(cfg, values, b.dirs, log)
-	if err != nil {
-		return nil, errors.Join(err, b.closeDirs())
-	}
-	b.catalog, b.producerIDs.catalog = catalog, catalog
 	b.workers = startWorkers(workerCount)
-	b.server, err = netpoll.Listen(netConfig(cfg, log), b)
-	if err != nil {
-		b.workers.close()
-		return nil, errors.Join(err, b.closeDirs())
+	if err := b.open(cfg, values, adopted); err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
-	catalog.onChange(b.reconfigure)
 	return b, nil
+}
+
+// open does what a start may fail in. Close gives back what it has got by then.
+func (b *Broker) open(cfg *config.Broker, values *config.Values, adopted *adoption) error {
+	cluster := ""
+	if cfg.ZooKeeper.Connect != "" {
+		b.coordinated = newCoordCatalog(cfg, values, b.log)
+		b.catalog = b.coordinated
+		if err := b.coordinated.connect(); err != nil {
+			return err
+		}
+		var err error
+		if cluster, err = b.coordinated.cluster(adopted.cluster()); err != nil {
+			return err
+		}
+	}
+	if err := b.openDirs(cfg, adopted, cluster); err != nil {
+		return err
+	}
+	if err := adopted.register(b.dirs, b.log); err != nil {
+		return err
+	}
+	if b.coordinated != nil {
+		if err := b.coordinated.open(b.dirs); err != nil {
+			return err
+		}
+	} else {
+		catalog, err := openDirCatalog(cfg, values, b.dirs, b.log)
+		if err != nil {
+			return err
+		}
+		b.catalog = catalog
+	}
+	b.producerIDs.catalog = b.catalog
+	var err error
+	if b.server, err = netpoll.Listen(netConfig(cfg, b.log), b); err != nil {
+		return err
+	}
+	b.catalog.onChange(b.reconfigure)
+	if b.coordinated != nil {
+		return b.coordinated.join(cfg.Advertised, b.server.Addrs())
+	}
+	return nil
 }
 
 func netConfig(cfg *config.Broker, log *slog.Logger) netpoll.Config {
@@ -174,8 +204,12 @@ func (b *Broker) Drain(ctx context.Context) error {
 // Close stops at once. What was acknowledged is in the log and is flushed.
 func (b *Broker) Close() (err error) {
 	b.ended.Do(func() {
-		err = b.server.Close()
-		b.catalog.Close()
+		if b.server != nil {
+			err = b.server.Close()
+		}
+		if b.catalog != nil {
+			b.catalog.Close()
+		}
 		b.workers.close()
 		err = errors.Join(err, b.closeDirs())
 	})

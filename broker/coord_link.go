@@ -18,7 +18,7 @@ import (
 type link struct {
 	session *zkclient.Session
 	reg     *registry.Registry
-	tasks   sync.WaitGroup // goroutines that end with the session
+	tasks   sync.WaitGroup // two goroutines that end with the session
 	events  chan struct{}  // capacity 1: something that is watched is stale; which, says stale
 
 	watching bool        // the watches that last are set; of whoever holds the catalogue's mu
@@ -29,13 +29,7 @@ type link struct {
 	cancel context.CancelFunc
 	late   *time.Timer // ends ctx, while there is no connection
 	stale  staleParts
-	waits  [partKinds]wait
-}
-
-// wait is a watch that has not fired yet.
-type wait struct {
-	stale <-chan zk.Event
-	stop  chan struct{}
+	waits  [partKinds]<-chan zk.Event
 }
 
 // The parts of the tree that have a watch of their own.
@@ -47,29 +41,36 @@ const (
 	partKinds
 )
 
-// await has the part marked stale when the channel says so. One watch for each part is enough: an older one is forgotten.
+// await has the part read again when the channel says so. One watch for each part is enough: an older one is forgotten.
 func (l *link) await(part int, stale <-chan zk.Event) {
 	if stale == nil {
 		return
 	}
-	w := wait{stale, make(chan struct{})}
 	l.mu.Lock()
 	old := l.waits[part]
-	l.waits[part] = w
+	l.waits[part] = stale
 	l.mu.Unlock()
-	if old.stop != nil {
-		close(old.stop)
-		l.session.Unwatch(old.stale)
+	if old != nil {
+		l.session.Unwatch(old)
 	}
-	l.tasks.Go(func() {
-		select {
-		case _, ok := <-stale:
-			if ok {
-				l.mark(func(s *staleParts) { s.parts[part] = true })
-			}
-		case <-w.stop:
-		}
-	})
+	l.nudge()
+}
+
+// waiting are the watches that have not fired.
+func (l *link) waiting() [partKinds]<-chan zk.Event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waits
+}
+
+// fired is a watch that has. With ok false the session is over.
+func (l *link) fired(part int, stale <-chan zk.Event, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.waits[part] == stale {
+		l.waits[part] = nil
+	}
+	l.stale.parts[part] = l.stale.parts[part] || ok
 }
 
 // patience is how long a request that is under way waits for a connection that was lost; one that comes later is refused
@@ -151,6 +152,11 @@ func (l *link) mark(f func(*staleParts)) {
 	l.mu.Lock()
 	f(&l.stale)
 	l.mu.Unlock()
+	l.nudge()
+}
+
+// nudge has the catalogue look.
+func (l *link) nudge() {
 	select {
 	case l.events <- struct{}{}:
 	default:
@@ -163,6 +169,17 @@ func (l *link) takeStale() staleParts {
 	s := l.stale
 	l.stale = staleParts{}
 	return s
+}
+
+// any tells whether something is.
+func (s *staleParts) any() bool {
+	return s.parts != [partKinds]bool{} || s.allTopics || len(s.topics) > 0
+}
+
+func (l *link) isStale() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stale.any()
 }
 
 // coordErr is what a client is told of an error of the coordinator.
@@ -181,7 +198,7 @@ func coordErr(err error) error {
 		return refuse(wire.TopicAlreadyExists, "%v", err)
 	case errors.Is(err, registry.ErrNotFound):
 		return refuse(wire.UnknownTopicOrPartition, "%v", err)
-	case errors.Is(err, registry.ErrTooLarge):
+	case errors.Is(err, zkclient.ErrTooLarge):
 		return refuse(wire.InvalidRequest, "%v", err)
 	case errors.Is(err, context.Canceled), errors.Is(err, zkclient.ErrExpired), errors.Is(err, zkclient.ErrClosed):
 		return errAway

@@ -67,7 +67,11 @@ func (c *coordCatalog) cluster(proposed string, known bool) (id string, err erro
 				"cluster %s: restore its data, or point zookeeper.connect to where it is", errLost, c.defaults.ZooKeeper.Connect, proposed)
 		}
 	}
-	c.clusterID, err = l.reg.OfferClusterID(l.calls(), proposed)
+	if proposed == "" {
+		c.clusterID, err = l.reg.ClusterID(l.calls())
+	} else {
+		c.clusterID, err = l.reg.OfferClusterID(l.calls(), proposed)
+	}
 	return c.clusterID, err
 }
 
@@ -122,7 +126,7 @@ func (c *coordCatalog) enlist(l *link) error {
 	c.settleAll()
 	c.report()
 	c.publish()
-	l.mark(func(*staleParts) {}) // what was told of meanwhile
+	l.nudge() // what was told of meanwhile
 	return nil
 }
 
@@ -153,7 +157,7 @@ func (c *coordCatalog) follow() {
 			return
 		}
 		c.expelled(l)
-		if !c.return_() {
+		if !c.rejoin() {
 			return
 		}
 	}
@@ -163,15 +167,26 @@ func (c *coordCatalog) follow() {
 func (c *coordCatalog) attend(l *link) {
 	was := l.session.State()
 	for {
+		w := l.waiting()
 		select {
 		case <-c.ctx.Done():
 			return
 		case <-l.session.Done():
 			return
+		case _, ok := <-w[partBrokers]:
+			l.fired(partBrokers, w[partBrokers], ok)
+		case _, ok := <-w[partController]:
+			l.fired(partController, w[partController], ok)
+		case _, ok := <-w[partMarks]:
+			l.fired(partMarks, w[partMarks], ok)
+		case _, ok := <-w[partChanges]:
+			l.fired(partChanges, w[partChanges], ok)
 		case s := <-l.session.Changes():
 			c.turned(l, was, s)
 			was = s
 		case <-l.events:
+		}
+		if l.isStale() {
 			c.refresh(l)
 		}
 	}
@@ -232,7 +247,7 @@ func (c *coordCatalog) reconnected(l *link) {
 		return
 	}
 	c.log.Info("the coordinator is back; the session was kept")
-	l.mark(func(*staleParts) {})
+	l.nudge()
 }
 
 // expelled: the session has expired, so another broker may be elected. Nothing is led before this one is registered again.
@@ -255,8 +270,8 @@ func (c *coordCatalog) resign() {
 	c.controller = registry.NoController
 }
 
-// return_ opens sessions until one is enlisted; false when the broker stops.
-func (c *coordCatalog) return_() bool {
+// rejoin opens sessions until one is enlisted; false when the broker stops.
+func (c *coordCatalog) rejoin() bool {
 	for wait := rejoinPause; ; wait = min(2*wait, maxRejoinPause) {
 		l, err := c.dial(c.ctx)
 		if err == nil {
