@@ -178,7 +178,7 @@ func TestDirMissingAtStart(t *testing.T) {
 // and nothing starts without any directory.
 func TestUnknownCluster(t *testing.T) {
 	one, two := t.TempDir(), t.TempDir()
-	stop(t, startBroker(t, one), withoutCoordinator)
+	stop(t, startBroker(t, one, withoutCoordinator))
 	if err := os.WriteFile(filepath.Join(one, "meta.properties"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
