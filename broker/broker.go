@@ -131,6 +131,9 @@ func (b *Broker) open(cfg *config.Broker, values *config.Values, adopted *adopti
 		b.catalog = catalog
 	}
 	b.producerIDs.catalog = b.catalog
+	for _, d := range b.dirs {
+		d.OnOffline(b.wakeOffline)
+	}
 	var err error
 	if b.server, err = netpoll.Listen(netConfig(cfg, b.log), b); err != nil {
 		return err

@@ -217,10 +217,18 @@ func TestDirFailsWhileServing(t *testing.T) {
 		c.append("t", p, records(1, 10))
 	}
 	checkOffline(t, c, b, "t", nil, []int32{0, 1, 2, 3})
-	bad <- one
 	offline, serve := inDir(t, one, "t"), inDir(t, two, "t")
+	waiting := dial(t, b)
+	req := fetchOf("t", want(offline[0], 2), want(serve[0], 2))
+	req.MinBytes, req.MaxWaitMillis = 1, 1<<30
+	waiting.sendFetch(req)
+	untilParked(t, b, 1)
+	bad <- one
 	if r := c.produceOne("t", offline[0], acksLeader, records(1, 10)); r.Error != wire.KafkaStorageError {
 		t.Error(r.Error)
+	}
+	if parts := waiting.fetchAnswer(fetchVersion).Topics[0].Partitions; parts[0].Error != wire.KafkaStorageError || parts[1].Error != wire.None {
+		t.Errorf("a fetch that waited was answered with %+v", parts)
 	}
 	checkOffline(t, c, b, "t", offline, serve)
 	if len(b.Problems()) != 1 || b.Ready() != nil {

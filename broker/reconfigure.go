@@ -12,3 +12,14 @@ func (b *Broker) reconfigure(cfg *config.Broker) {
 		d.SetProducerExpiration(cfg.ProducerExpiration)
 	}
 }
+
+// wakeOffline ends the wait of fetches from partitions that have gone offline: they are answered with the error.
+func (b *Broker) wakeOffline() {
+	for _, t := range b.catalog.Image().Topics() {
+		for _, p := range t.Partitions {
+			if p != nil && p.offline() {
+				p.waiters.wakeAll()
+			}
+		}
+	}
+}

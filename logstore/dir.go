@@ -40,8 +40,9 @@ type Dir struct {
 	doomed doomed
 	guard  clockGuard // the background goroutine's
 
-	timed   atomic.Bool           // some log is flushed by time
-	offline atomic.Pointer[error] // see goOffline
+	timed     atomic.Bool           // some log is flushed by time
+	offline   atomic.Pointer[error] // see goOffline
+	onOffline atomic.Pointer[func()]
 
 	// checkMu guards written, what the checkpoint files have, and unwritten, the files whose last writing failed.
 	checkMu   sync.Mutex

@@ -85,6 +85,25 @@ func upTo(list []epochStart, end int64) []epochStart {
 	return list[:n]
 }
 
+// forget drops the epochs that ended at or below start, where the log begins now, and blocks until the file says so. One
+// write for each that goes; the caller holds Log.mu. As in Kafka the last epoch always stays; its entry keeps its start,
+// which Kafka moves up.
+func (e *epochs) forget(dir string, start int64) error {
+	list := e.all()
+	n := 0
+	for n+1 < len(list) && list[n+1].start <= start {
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	if err := writeEpochs(dir, list[n:]); err != nil {
+		return err
+	}
+	e.set(list[n:])
+	return nil
+}
+
 func writeEpochs(dir string, list []epochStart) error {
 	return WriteFileAtomic(filepath.Join(dir, epochFile), renderEpochs(list))
 }

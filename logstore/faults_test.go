@@ -156,6 +156,59 @@ func TestBrokenDevice(t *testing.T) {
 	}
 }
 
+// TestUnreadableDevice: a read that the device fails takes its directory offline too, and whoever asked to know is told.
+func TestUnreadableDevice(t *testing.T) {
+	for name, read := range map[string]func(l *Log) error{
+		"records": func(l *Log) error { _, _, err := l.Read(nil, 1, 2, 1<<20, true); return err },
+		"time":    func(l *Log) error { _, _, _, err := l.OffsetForTime(0); return err },
+		"newest":  func(l *Log) error { _, _, _, err := l.MaxTimestamp(); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(tempDir(t), "d")
+			d := openTest(t, path, small())
+			l := createTest(t, d, "t")
+			for range 3 {
+				appendTest(t, l, makeBatch(1, 50, 1, batch.None), nil)
+			}
+			if err := d.Close(); err != nil { // nothing of it in memory any more
+				t.Fatal(err)
+			}
+			d = openTest(t, path, small())
+			l = d.Logs()[0]
+			told := 0
+			d.OnOffline(func() { told++ })
+			s := l.segs.Load().s[0]
+			if err := s.hold(); err != nil {
+				t.Fatal(err)
+			}
+			failReads(t, s.file())
+			s.Release()
+			if err := read(l); !errors.Is(err, syscall.EIO) {
+				t.Fatal(err)
+			}
+			if d.Err() == nil || told != 1 {
+				t.Errorf("%v, told %d times", d.Err(), told)
+			}
+			if _, err := l.Append(makeBatch(1, 50, 1, batch.None), 0, nil); !errors.Is(err, ErrFailed) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// failReads puts a file in fd's place whose reads give EIO: the memory of this process, where nothing is mapped.
+func failReads(t *testing.T, fd int) {
+	t.Helper()
+	f, err := os.Open("/proc/self/mem")
+	if err == nil {
+		err = unix.Dup3(int(f.Fd()), fd, unix.O_CLOEXEC)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+}
+
 // TestDescriptorsRunOut: no descriptor for an index says nothing about the device.
 func TestDescriptorsRunOut(t *testing.T) {
 	for err, want := range map[error][3]bool{ // passing, device, sync

@@ -229,33 +229,37 @@ func (x *sparseIndex) floorStored(stored int, match func(indexEntry) bool) (e in
 	return e, lo >= 0, nil
 }
 
+// readLast reads the last of n entries from the file.
+func (x *sparseIndex) readLast(n int) (indexEntry, error) {
+	fd, err := sys.OpenFile(x.path, os.O_RDONLY, 0)
+	if err != nil {
+		return indexEntry{}, &os.PathError{Op: "open", Path: x.path, Err: err}
+	}
+	defer sys.CloseFile(fd)
+	b := make([]byte, x.entrySize)
+	if err := sys.PreadFull(fd, b, int64(n-1)*int64(x.entrySize)); err != nil {
+		return indexEntry{}, &os.PathError{Op: "read", Path: x.path, Err: err}
+	}
+	return x.decode(b), nil
+}
+
 // load takes over the entries of an existing file. valid is called with the last entry; when it or the file's
 // size is impossible, ok is false and the index has to be rebuilt.
 func (x *sparseIndex) load(valid func(last indexEntry) bool) (last indexEntry, ok bool, err error) {
-	fd, err := sys.OpenFile(x.path, os.O_RDONLY, 0)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return last, false, nil
-		}
-		return last, false, &os.PathError{Op: "open", Path: x.path, Err: err}
-	}
-	defer sys.CloseFile(fd)
-	size, err := sys.FileSize(fd)
-	if err != nil {
+	st, err := sys.Stat(x.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return last, false, nil
+	case err != nil:
 		return last, false, &os.PathError{Op: "stat", Path: x.path, Err: err}
-	}
-	if size%int64(x.entrySize) != 0 || size > math.MaxInt32 {
+	case st.Size%int64(x.entrySize) != 0 || st.Size > math.MaxInt32:
 		return last, false, nil
 	}
 	last = indexEntry{key: -1}
-	n := int(size / int64(x.entrySize))
-	if n > 0 {
-		b := make([]byte, x.entrySize)
-		if err := sys.PreadFull(fd, b, size-int64(x.entrySize)); err != nil {
-			return last, false, &os.PathError{Op: "read", Path: x.path, Err: err}
-		}
-		if last = x.decode(b); !valid(last) {
-			return last, false, nil
+	n := int(st.Size / int64(x.entrySize))
+	if n > 0 { // most of many partitions have little in them: their indexes are not opened
+		if last, err = x.readLast(n); err != nil || !valid(last) {
+			return last, false, err
 		}
 	}
 	x.stored, x.count, x.lastKey, x.created = n, n, last.key, true

@@ -99,7 +99,14 @@ func (d *Dir) goOffline(cause error) {
 		}
 		l.durable.wake(0, err, nil)
 	}
+	if f := d.onOffline.Load(); f != nil {
+		(*f)()
+	}
 }
+
+// OnOffline has f called once the directory is offline, from any goroutine and without a lock; f must not block. It is
+// not called for a directory that was offline before.
+func (d *Dir) OnOffline(f func()) { d.onOffline.Store(&f) }
 
 // Err is why the directory is offline, nil while it is in service.
 func (d *Dir) Err() error {

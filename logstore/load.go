@@ -129,7 +129,8 @@ type loading struct {
 	dirty  int64 // what it says then
 
 	unread       int64   // bytes that Progress still expects
-	mark, damage *Damage // that the log's mark names, and that recovery found below the recovery point
+	marked       bool    // there is a lossyFile
+	mark, damage *Damage // that it names, and that recovery found below the recovery point
 
 	segs        []*segment
 	snapshots   []int64        // offsets of the snapshot files
@@ -162,8 +163,10 @@ func (x *loading) load() (there bool, err error) {
 			}
 		}
 	}()
-	if x.mark, err = readMark(l.dir); err != nil {
-		return false, err
+	if x.marked {
+		if x.mark, err = readMark(l.dir); err != nil {
+			return false, err
+		}
 	}
 	x.clean = x.clean && x.mark == nil // so that it looks the same after any stop
 	if err := x.readEpochs(); err != nil {
@@ -280,6 +283,7 @@ func (x *loading) listFiles() (bases []int64, err error) {
 	indexed := map[int64][]string{}
 	x.txnFiles = map[int64]bool{}
 	for _, name := range names {
+		x.marked = x.marked || name == lossyFile
 		switch filepath.Ext(name) {
 		case deletedFileSuffix, tmpSuffix:
 			path := filepath.Join(x.l.dir, name)

@@ -128,7 +128,11 @@ func (l *Log) dropBelow(start int64) error {
 		}
 		s.drop()
 	}
-	if err := syncDir(l.dir); err != nil {
+	err := syncDir(l.dir)
+	if err == nil {
+		err = l.forgetEpochs(list.s[n].base)
+	}
+	if err != nil {
 		if l.closed.Load() {
 			return nil // deleted under us
 		}
@@ -136,6 +140,20 @@ func (l *Log) dropBelow(start int64) error {
 	}
 	l.dropping.Store(len(errs) > 0)
 	return errors.Join(errs...)
+}
+
+// forgetEpochs drops epochs of which the log has nothing since it begins at base. On a full disk they stay until the next
+// time.
+func (l *Log) forgetEpochs(base int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed.Load() {
+		return nil
+	}
+	if err := l.epochs.forget(l.dir, base); !isNoSpace(err) {
+		return err
+	}
+	return nil
 }
 
 // startListed tells whether log-start-offset-checkpoint has to name the log's start: a load that does not find it there

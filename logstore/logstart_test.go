@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -307,4 +308,34 @@ func TestTrimFails(t *testing.T) {
 	if err := d.Trim(); err != nil || l.Segments() != 1 {
 		t.Errorf("%v, %d segments", err, l.Segments())
 	}
+}
+
+// TestEpochsForgotten: epochs of which nothing is left go from memory and file, the last one never.
+func TestEpochsForgotten(t *testing.T) {
+	path := filepath.Join(tempDir(t), "d")
+	d := openTest(t, path, small())
+	l := createTest(t, d, "t")
+	for epoch := range int32(5) {
+		for range 3 { // a segment each
+			if _, err := l.Append(makeBatch(1, int(l.d.opts.SegmentBytes)-100, 1, batch.None), epoch, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, c := range []struct {
+		start int64
+		epoch int32 // the first that is known then
+	}{{2, 0}, {3, 1}, {7, 2}, {12, 4}, {15, 4}} {
+		if _, err := l.DeleteBefore(c.start, l.EndOffset()); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Trim(); err != nil {
+			t.Fatal(err)
+		}
+		list, err := readEpochs(l.dir)
+		if err != nil || len(list) == 0 || list[0].epoch != c.epoch || list[len(list)-1].epoch != 4 || !slices.Equal(list, l.epochs.all()) {
+			t.Errorf("from %d on: %v in the file, %v in memory; %v", c.start, list, l.epochs.all(), err)
+		}
+	}
+	checkAfterClose(t, d)
 }

@@ -15,7 +15,8 @@ import (
 //
 // Nothing at or above upper is returned, nor above the log end. from equal to the end, or to upper, gives no spans
 // and no error. ErrOffsetOutOfRange: from is below the start or above the end of the log. ErrCorrupt: a batch
-// header on the way is damaged. ErrLossy: from is among the records that are known to be lost.
+// header on the way is damaged. ErrLossy: from is among the records that are known to be lost. An error of the device
+// takes the directory offline, as Kafka's reads do.
 //
 // Read takes no lock that an appender holds over a system call, and allocates nothing but what dst needs to grow.
 // It may block on the disk where headers or an index have to be read.
@@ -57,7 +58,7 @@ func (l *Log) ReadNext(dst []span.Span, from, upper, max int64, minOne bool) (_ 
 		for i := held; i < len(dst); i++ {
 			dst[i].Release()
 		}
-		return dst[:held], 0, from, err
+		return dst[:held], 0, from, l.d.suffer(err)
 	}
 	return dst, r.n, r.next, nil
 }

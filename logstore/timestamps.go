@@ -18,7 +18,8 @@ import (
 // reads and, if need be, decompresses: it blocks. The rules are those of Kafka's
 // UnifiedLog.fetchOffsetByTimestamp.
 func (l *Log) OffsetForTime(ts int64) (offset, timestamp int64, found bool, err error) {
-	return l.findTime(ts, l.start.Load())
+	offset, timestamp, found, err = l.findTime(ts, l.start.Load())
+	return offset, timestamp, found, l.d.suffer(err)
 }
 
 // EarliestTimestamp is the first record of the log.
@@ -33,7 +34,7 @@ func (l *Log) MaxTimestamp() (offset, timestamp int64, found bool, err error) {
 		list := l.segs.Load()
 		offset, timestamp, found, err = l.maxTimestamp(list.s)
 		if !errors.Is(err, errGone) {
-			return offset, timestamp, found, err
+			return offset, timestamp, found, l.d.suffer(err)
 		}
 		if l.segs.Load() == list {
 			return 0, 0, false, l.gone(list.s[0].base)

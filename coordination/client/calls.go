@@ -78,6 +78,7 @@ func newCall(op zk.Op, path string, body zk.Record, decode func(*result, *zk.Dec
 // calls are the requests that are not sent yet, in order, and the count of those and of all that are unanswered.
 type calls struct {
 	queue []*call
+	dead  int // in the queue, given up by their callers; at most half of it and keepDead
 	count int
 	bytes int
 	room  chan struct{} // closed when there is some; nil while nobody waits
@@ -176,7 +177,7 @@ func (q *calls) failLocked(err error) {
 	for _, c := range q.queue {
 		q.overLocked(c, err)
 	}
-	q.queue = nil
+	q.queue, q.dead = nil, 0
 }
 
 // abandon is called when the caller of a call has no more patience. One that is not sent never will be. If it was, the
@@ -188,18 +189,26 @@ func (s *Session) abandon(ctx context.Context, c *call) error {
 	case callOver:
 		return c.err
 	case callWaiting:
-		if i := slices.Index(s.calls.queue, c); i >= 0 {
-			s.calls.queue = slices.Delete(s.calls.queue, i, i+1)
-		}
 		err := ctx.Err()
 		if s.trouble != nil {
 			err = fmt.Errorf("%w; %w", err, s.trouble)
 		}
 		s.calls.overLocked(c, err)
+		s.calls.buryLocked()
 		return err
 	default:
 		c.watch = nil // nobody has its channel
 		return fmt.Errorf("%w before the answer: %w", ctx.Err(), ErrConnectionLoss)
+	}
+}
+
+const keepDead = 64
+
+// buryLocked counts one more dead in the queue, and takes them out when they are many.
+func (q *calls) buryLocked() {
+	if q.dead++; q.dead > keepDead && q.dead > len(q.queue)/2 {
+		q.queue = slices.DeleteFunc(q.queue, func(c *call) bool { return c.state == callOver })
+		q.dead = 0
 	}
 }
 
@@ -217,6 +226,11 @@ func (s *Session) take(c *conn, buf []byte) []byte {
 	now, n := s.cfg.Now(), 0
 	for n < len(q.queue) && len(buf) < writeSize {
 		x := q.queue[n]
+		n++
+		if x.state == callOver {
+			q.dead--
+			continue
+		}
 		if q.xid++; q.xid == math.MaxInt32 {
 			q.xid = 1 // those below 0 have a meaning of their own
 		}
@@ -228,7 +242,6 @@ func (s *Session) take(c *conn, buf []byte) []byte {
 		}
 		x.packet = nil
 		c.sent.push(x)
-		n++
 	}
 	q.queue = slices.Delete(q.queue, 0, n)
 	return buf

@@ -146,22 +146,30 @@ func (c *conn) handle(packet []byte) error {
 	if h.Xid == zk.XidNotification { // its zxid may be that of more events, which have not come
 		return s.notified(d)
 	}
-	s.lastZxid = max(s.lastZxid, h.Zxid)
+	var err error
 	switch h.Xid {
 	case zk.XidPing:
-		if len(c.pings) == 0 {
-			return fmt.Errorf("%w: answer to no ping", errProtocol)
-		}
-		s.answeredLocked(c.pings[0])
-		c.pings = c.pings[1:]
+		err = c.ponged()
 	case zk.XidAuth:
-		return c.authenticated(h.Err)
+		err = c.authenticated(h.Err)
 	case zk.XidSetWatches:
-		return c.watchesSet(h.Err)
+		err = c.watchesSet(h.Err)
 	default:
-		return c.answered(&h, d)
+		err = c.answered(&h, d)
 	}
-	c.served = true
+	if err == nil {
+		c.served = true
+		s.lastZxid = max(s.lastZxid, h.Zxid)
+	}
+	return err
+}
+
+func (c *conn) ponged() error {
+	if len(c.pings) == 0 {
+		return fmt.Errorf("%w: answer to no ping", errProtocol)
+	}
+	c.s.answeredLocked(c.pings[0])
+	c.pings = c.pings[1:]
 	return nil
 }
 
@@ -182,18 +190,16 @@ func (c *conn) answered(h *zk.ReplyHeader, d *zk.Decoder) error {
 		}
 	}
 	c.sent.pop()
-	c.served = true
 	s.answeredLocked(x.sent)
 	if x.watch != nil && x.state != callOver {
 		x.watch.set(&s.watches, h.Err)
 	}
-	if h.Err == zk.SessionExpired {
+	s.calls.overLocked(x, err)
+	switch {
+	case h.Err == zk.SessionExpired:
 		s.log.Error("zookeeper session has expired", "session", s.hexID(), "server", c.address)
 		s.endLocked(Expired, ErrExpired)
-		return ErrExpired
-	}
-	s.calls.overLocked(x, err)
-	if x.op == zk.OpCloseSession {
+	case x.op == zk.OpCloseSession && h.Err == zk.OK:
 		s.endLocked(Closed, ErrClosed)
 	}
 	return nil

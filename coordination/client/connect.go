@@ -217,11 +217,11 @@ func (s *Session) connectFailed(addr string, err error) {
 	err = fmt.Errorf("%s: %w", addr, err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// That a server is behind stays said while the others cannot be reached.
-	if s.trouble == nil || !errors.Is(s.trouble, ErrBehind) || !unreachable(err) {
+	told := errors.Is(s.trouble, ErrBehind)
+	if !told || !unreachable(err) { // that a server is behind stays said while the others cannot be reached
 		s.trouble = err
 	}
-	if errors.Is(err, ErrBehind) {
+	if errors.Is(err, ErrBehind) && !told {
 		s.log.Error("zookeeper server refuses the session: its data is older than what was seen from it. Was an older "+
 			"state restored, or its directory lost?", "session", s.hexID(), "server", addr, "err", err)
 	} else {

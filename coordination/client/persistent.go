@@ -47,7 +47,9 @@ func (s *Session) AddWatch(ctx context.Context, path string, recursive bool) (*W
 	if err := s.do(ctx, x); err != nil {
 		return nil, err
 	}
-	go w.pump(c)
+	if !s.spawn(func() { w.pump(c) }) {
+		close(c)
+	}
 	return w, nil
 }
 

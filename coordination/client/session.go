@@ -43,6 +43,7 @@ type Session struct {
 
 	calls   calls
 	watches watches
+	tickets tickets
 }
 
 // Open opens a session. It waits until a server has granted one and taken all of Config.Auth, or ctx ends; it tries on
@@ -52,11 +53,7 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{cfg: cfg, log: cfg.Logger, hosts: newHosts(cfg.Servers), ready: make(chan struct{}), done: make(chan struct{}),
-		wake: make(chan struct{}, 1), changes: make(chan State, 1), subscribers: map[chan State]struct{}{},
-		timeout: cfg.Timeout, lastZxid: cfg.LastZxid, watches: newWatches()}
-	s.subscribers[s.changes] = struct{}{}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s := newSession(cfg)
 	s.wg.Go(s.run)
 	s.wg.Go(s.watchLease)
 	select {
@@ -75,6 +72,15 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 	}
 	s.wg.Wait()
 	return nil, fmt.Errorf("opening a session: %w", err)
+}
+
+func newSession(cfg Config) *Session {
+	s := &Session{cfg: cfg, log: cfg.Logger, hosts: newHosts(cfg.Servers), ready: make(chan struct{}), done: make(chan struct{}),
+		wake: make(chan struct{}, 1), changes: make(chan State, 1), subscribers: map[chan State]struct{}{},
+		timeout: cfg.Timeout, lastZxid: cfg.LastZxid, watches: newWatches(), tickets: newTickets()}
+	s.subscribers[s.changes] = struct{}{}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
 }
 
 // ID is the session's number, which is the EphemeralOwner of its ephemeral nodes.
@@ -145,6 +151,17 @@ func (s *Session) Close(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// spawn runs f in a goroutine that Close waits for, unless the session is over. f has to end when s.ctx does.
+func (s *Session) spawn(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return false
+	}
+	s.wg.Go(f) // run has not ended, so nobody has waited in vain
+	return true
 }
 
 // end ends the session here: what is under way or waiting fails. Only the first call does something.

@@ -198,7 +198,6 @@ func (c *conn) watchesSet(err zk.Error) error {
 		return fmt.Errorf("%w: answer to no setWatches", errProtocol)
 	}
 	s.answeredLocked(c.begun)
-	c.served = true
 	if c.resets--; err != zk.OK {
 		// Which of them are set is not known. Who waits looks again, and sets new ones.
 		s.log.Error("zookeeper server does not take the watches of the session again", "server", c.address, "err", err)

@@ -53,51 +53,57 @@ func parseNetwork(s string) (netip.Prefix, bool) {
 		return p.Masked(), true
 	}
 	a, err := netip.ParseAddr(s)
-	if err != nil {
+	if err != nil || a.Zone() != "" {
 		return netip.Prefix{}, false
 	}
 	return netip.PrefixFrom(a, a.BitLen()), true
 }
 
-// resolve is the ACL that a request's becomes: scheme auth stands for what the connection has shown to be, doubles
-// go. ok is false for an ACL that nobody may set (PrepRequestProcessor.fixupACL).
+// resolve is the ACL that a request's becomes: doubles go, and scheme auth stands for what the connection has shown to
+// be. ok is false for an ACL that nobody may set (PrepRequestProcessor.fixupACL).
 func resolve(acl []zk.ACL, ids []zk.ID) (list []zk.ACL, ok bool) {
-	for _, a := range acl {
-		add := []zk.ACL{a}
-		switch a.ID.Scheme {
-		case "world":
-			ok = a.ID.ID == "anyone"
-		case "auth":
-			add = nil
-			for _, id := range ids {
-				if id.Scheme != "ip" { // an address proves nobody
-					add = append(add, zk.ACL{Perms: a.Perms, ID: id})
-				}
-			}
-			ok = len(add) > 0
-		case "digest":
-			user, hash, found := strings.Cut(a.ID.ID, ":")
-			ok = found && user+hash != "" && !strings.Contains(hash, ":")
-		case "ip":
-			_, ok = parseNetwork(a.ID.ID)
-		case "x509":
-			ok = strings.Contains(a.ID.ID, "=")
-		default:
-			ok = false
+	for i, a := range acl {
+		if slices.Contains(acl[:i], a) {
+			continue
 		}
-		if !ok {
+		if a.ID.Scheme != "auth" {
+			if !validID(a.ID) {
+				return nil, false
+			}
+			list = append(list, a)
+			continue
+		}
+		before := len(list)
+		for _, id := range ids {
+			if id.Scheme != "ip" && id.Scheme != superScheme { // an address proves nobody, and super is none to give to
+				list = append(list, zk.ACL{Perms: a.Perms, ID: id})
+			}
+		}
+		if len(list) == before {
 			return nil, false
-		}
-		for _, a := range add {
-			if !slices.Contains(list, a) {
-				list = append(list, a)
-			}
 		}
 	}
 	if len(list) == 1 && list[0] == zk.OpenACL[0] {
 		return zk.OpenACL, true // shared by most nodes
 	}
 	return list, len(list) > 0
+}
+
+// validID tells whether an entry may name that (AuthenticationProvider.isValid).
+func validID(id zk.ID) bool {
+	switch id.Scheme {
+	case "world":
+		return id == zk.Anyone
+	case "digest":
+		// two parts between colons, when those at the end are left out
+		return strings.Count(strings.TrimRight(id.ID, ":"), ":") == 1
+	case "ip":
+		_, ok := parseNetwork(id.ID)
+		return ok
+	case "x509":
+		return strings.Contains(id.ID, "=")
+	}
+	return false
 }
 
 // masked is acl as those see it who may not administer the node: without the hashes of passwords.

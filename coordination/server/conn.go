@@ -1,315 +1,372 @@
 package server
 
 import (
-	"errors"
-	"io"
-	"net"
-	"sync"
-	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/sluice-mq/sluice/coordination/zk"
+	"github.com/sluice-mq/sluice/internal/sys"
 )
 
-// conn is a client's connection.
-//
-// A goroutine reads it: whole packets, as many as have come, go to the owner in one item. The item's memory comes from
-// a pool and goes back once it was executed. While nothing comes, the goroutine waits with a buffer of idleSize, so
-// that ten thousand quiet sessions cost little.
+// conn is a client's connection; it is the owner's. While nothing comes, it is a descriptor, this and what the core has:
+// ten thousand quiet sessions take some ten megabytes.
 type conn struct {
-	s    *Server
-	net  net.Conn
-	ids  []zk.ID
-	addr string
-	peer *Peer // the owner's
-	born time.Time
+	s      *Server
+	fd     int     // -1 with TLS
+	secure *secure // nil without
+	ids    []zk.ID
+	addr   string // of the client, without port
+	port   uint16
+	peer   *Peer // nil until the first packet
 
-	received, sent atomic.Int64
-	inside         atomic.Int64 // request bytes that are not executed yet
+	in  []byte // read and not executed: a packet that has begun, or what waits until the client has taken answers
+	out []byte // not taken by the socket
 
-	mu      sync.Mutex
-	room    sync.Cond
-	out     []byte // not taken by the kernel yet
-	writing bool
-	last    bool // close when out is empty
+	greeted bool // the first bytes were looked at
+	full    bool // is not read, until the client has taken answers
+	deaf    bool // is not read any more
+	last    bool // is closed when out has left
 	closed  bool
+
+	traffic traffic
 }
 
-// connTable is all connections.
-type connTable struct {
-	mu    sync.Mutex
-	all   map[*conn]struct{}
-	perIP map[string]int
-	over  bool
-
-	accepted, refused atomic.Int64
+// traffic is what the words tell of a connection.
+type traffic struct {
+	since          time.Time
+	received, sent int64
+	op             zk.Op
+	xid            int32
+	zxid           int64
+	answered       time.Time
+	took           time.Duration
+	latency        Latency
 }
 
-func (t *connTable) init() { t.all, t.perIP = map[*conn]struct{}{}, map[string]int{} }
-
-// add tells whether there may be one more.
-func (t *connTable) add(c *conn, cfg *Config) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.over || cfg.MaxConns > 0 && len(t.all) >= cfg.MaxConns || cfg.MaxConnsPerIP > 0 && t.perIP[c.addr] >= cfg.MaxConnsPerIP {
-		t.refused.Add(1)
-		return false
-	}
-	t.accepted.Add(1)
-	t.all[c] = struct{}{}
-	t.perIP[c.addr]++
-	return true
-}
-
-func (t *connTable) remove(c *conn) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if _, ok := t.all[c]; !ok {
+// open makes a socket that was accepted a connection.
+func (s *Server) open(c *conn) {
+	if s.ended {
+		c.closed = true
+		c.discard()
 		return
 	}
-	delete(t.all, c)
-	if t.perIP[c.addr]--; t.perIP[c.addr] == 0 {
-		delete(t.perIP, c.addr)
+	c.s = s
+	c.traffic.since = s.last
+	s.all[c] = struct{}{}
+	c.hurry(helloLimit)
+	if c.secure != nil {
+		return
 	}
+	if errno := s.events.Add(c.fd); errno != 0 {
+		s.log.Warn("watching a connection failed", "err", errno)
+		c.close()
+		return
+	}
+	for len(s.byFD) <= c.fd {
+		s.byFD = append(s.byFD, nil)
+	}
+	s.byFD[c.fd] = c
 }
 
-func (t *connTable) count() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.all)
-}
+// hurry has the connection closed after d, unless calm is called before.
+func (c *conn) hurry(d time.Duration) { c.s.hurried[c] = c.s.core.now + d }
 
-func (t *connTable) closeAll() {
-	t.mu.Lock()
-	t.over = true
-	all := t.all
-	t.all = map[*conn]struct{}{}
-	t.mu.Unlock()
-	for c := range all {
+func (c *conn) calm() { delete(c.s.hurried, c) }
+
+// serve does what the socket is ready for.
+func (c *conn) serve(ev *sys.Event) {
+	if ev.Writable {
+		c.flush()
+	}
+	switch {
+	case c.closed:
+	case ev.Readable && !c.full && !c.deaf:
+		c.receive()
+	case ev.Gone:
 		c.close()
 	}
 }
 
-func (s *Server) accept(l net.Listener) {
-	for delay := time.Duration(0); ; {
-		nc, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil { // out of descriptors, mostly: those who are here may go
-			delay = min(max(2*delay, 5*time.Millisecond), time.Second)
-			s.log.Warn("accepting a connection failed", "err", err)
-			select {
-			case <-time.After(delay):
-				continue
-			case <-s.stop:
-				return
-			}
-		}
-		delay = 0
-		host, _, _ := net.SplitHostPort(nc.RemoteAddr().String())
-		c := &conn{s: s, net: nc, addr: host, ids: []zk.ID{{Scheme: "ip", ID: host}}, born: time.Now()}
-		c.room.L = &c.mu
-		if !s.conns.add(c, &s.cfg) {
-			nc.Close()
-			continue
-		}
-		s.wg.Go(c.read)
+// receive reads once and executes what is whole.
+func (c *conn) receive() {
+	s := c.s
+	s.advance()
+	at := len(c.in)
+	into := s.buf
+	if at > 0 {
+		into = c.in[at:cap(c.in)]
 	}
-}
-
-var packetPool = sync.Pool{New: func() any { return new([readSize]byte) }}
-
-// read is the connection's goroutine.
-func (c *conn) read() {
-	defer func() {
+	n, errno := sys.Receive(c.fd, into)
+	switch {
+	case errno == syscall.EAGAIN:
+	case errno != 0:
 		c.close()
-		c.s.conns.remove(c)
-		c.s.inbox.put(item{conn: c, end: true}, 0)
-	}()
-	_ = c.net.SetReadDeadline(time.Now().Add(helloLimit)) // an error shows in the read
-	idle := make([]byte, idleSize)
-	n, err := io.ReadFull(c.net, idle[:4])
-	if err != nil {
+	case n == 0:
+		c.ended()
+	case at > 0:
+		c.take(c.in[:at+n])
+	default:
+		c.take(s.buf[:n])
+	}
+}
+
+// ended is the end of what the client sends. It may still read.
+func (c *conn) ended() {
+	if len(c.out) == 0 {
+		c.close()
 		return
 	}
-	if c.s.word(c, string(idle[:4])) {
-		return
+	c.hangUp()
+}
+
+// hangUp closes the connection when it has been sent what is to be sent.
+func (c *conn) hangUp() {
+	c.last, c.deaf = true, true
+	c.keep(nil)
+	c.hurry(packetLimit)
+	c.listen()
+}
+
+// listen says what the socket is watched for.
+func (c *conn) listen() {
+	if c.secure == nil && !c.closed {
+		c.s.events.Set(c.fd, !c.full && !c.deaf, len(c.out) > 0)
 	}
-	for {
-		// idle[:n] is the beginning of what comes next.
-		buf, whole, err := c.fill(idle, n)
-		if err != nil {
+}
+
+// take executes the packets that b begins with. b is c.in, or somebody else's.
+func (c *conn) take(b []byte) {
+	if !c.greeted {
+		if len(b) < 4 {
+			c.keep(b)
 			return
 		}
-		n = copy(idle, buf[whole:]) // less than a packet: see fill
-		if !c.give(buf[:whole:cap(buf)]) {
+		c.greeted = true
+		if c.s.word(c, string(b[:4])) {
 			return
 		}
-		c.waitForRoom()
-		if n == 0 {
-			if n, err = c.net.Read(idle); err != nil {
-				return
-			}
+	}
+	left := c.execute(b)
+	switch {
+	case c.closed:
+	case c.deaf:
+		c.keep(nil)
+	default:
+		c.keep(left)
+		if len(left) > 0 && !c.full && !c.closed {
+			c.hurry(packetLimit)
+		} else {
+			c.calm()
 		}
 	}
 }
 
-// fill reads on behind the n bytes of idle, until whole packets are there and no more than idleSize bytes behind them.
-// It returns a buffer of the pool or, for a large packet, one of its own; whole is where the last packet ends.
-func (c *conn) fill(idle []byte, n int) (buf []byte, whole int, err error) {
-	buf = packetPool.Get().(*[readSize]byte)[:]
-	n = copy(buf, idle[:n])
-	if n > 0 {
-		_ = c.net.SetReadDeadline(time.Now().Add(packetLimit)) // an error shows in the read
-		defer c.net.SetReadDeadline(time.Time{})
+// execute executes packets until one is not whole, or the client has enough to read.
+func (c *conn) execute(b []byte) (left []byte) {
+	for len(b) >= 4 && !c.closed && !c.deaf {
+		n := packetLen(b)
+		switch {
+		case n < 0 || n > c.s.cfg.MaxPacket:
+			c.close()
+			return nil
+		case len(b) < 4+n:
+			return b
+		case c.owed() > maxOwed:
+			c.pause()
+			return b
+		}
+		c.note(b[4 : 4+n])
+		c.s.packet(c, b[4:4+n])
+		b = b[4+n:]
+		if c.peer.closing {
+			c.deaf = true
+			c.listen()
+		}
 	}
-	for {
-		whole, need, err := packets(buf[:n], c.s.cfg.MaxPacket)
-		if err != nil {
-			release(buf)
-			return nil, 0, err
-		}
-		if whole > 0 && n-whole <= idleSize {
-			return buf[:n], whole, nil
-		}
-		if whole > 0 {
-			need += whole // the packet behind the whole ones has begun and comes along
-		}
-		if n == len(buf) { // grows as bytes come, not to what is announced
-			grown := make([]byte, min(need, 2*n))
-			copy(grown, buf)
-			release(buf)
-			buf = grown
-		}
-		m, err := c.net.Read(buf[n:])
-		if err != nil {
-			release(buf)
-			return nil, 0, err
-		}
-		n += m
-	}
+	return b
 }
 
-// packets finds the whole packets that b begins with, and how many bytes the one behind them has, as far as that is
-// known.
-func packets(b []byte, limit int) (whole, need int, err error) {
-	for {
-		if len(b)-whole < 4 {
-			return whole, 4, nil
-		}
-		n := packetLen(b[whole:])
-		if n < 0 || n > limit {
-			return 0, 0, zk.ErrPacketSize
-		}
-		if whole+4+n > len(b) {
-			return whole, 4 + n, nil
-		}
-		whole += 4 + n
+// note remembers a packet for the words.
+func (c *conn) note(b []byte) {
+	t := &c.traffic
+	t.received++
+	if c.peer != nil && len(b) >= 8 {
+		d := zk.NewDecoder(b)
+		t.xid, t.op = d.Int(), zk.Op(d.Int())
 	}
 }
 
-func release(b []byte) {
-	if cap(b) == readSize {
-		packetPool.Put((*[readSize]byte)(b[:readSize]))
+// owed is what the client has to read, or will have after this turn.
+func (c *conn) owed() int {
+	n := len(c.out)
+	if c.secure != nil {
+		n = c.secure.owed()
 	}
-}
-
-// give puts packets into the inbox.
-func (c *conn) give(b []byte) bool {
-	c.inside.Add(int64(len(b)))
-	c.received.Add(1)
-	return c.s.inbox.put(item{conn: c, packets: b}, len(b))
-}
-
-// executed is called by the owner when packets were executed; their memory is free.
-func (c *conn) executed(n int, b []byte) {
-	release(b)
-	if c.inside.Add(-int64(n)) == 0 {
-		c.mu.Lock()
-		c.mu.Unlock()
-		c.room.Broadcast()
+	if c.peer != nil {
+		n += len(c.peer.out)
 	}
+	return n
 }
 
-// waitForRoom waits while the connection has more under way than one may have.
-func (c *conn) waitForRoom() {
-	if c.inside.Load() < maxOwed {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for len(c.out) > maxOwed && !c.closed {
-			c.room.Wait()
+// keep makes b what was read and not executed. Room grows as bytes come, not to what a packet announces.
+func (c *conn) keep(b []byte) {
+	s := c.s
+	was := cap(c.in)
+	switch {
+	case len(b) == 0:
+		c.in = nil
+	default:
+		need := 4
+		if len(b) >= 4 {
+			need = 4 + packetLen(b)
 		}
+		room := max(min(need, 2*len(b)+512), len(b)+1)
+		if cap(b) == room && len(c.in) > 0 && &b[0] == &c.in[0] {
+			c.in = b
+			break
+		}
+		c.in = append(make([]byte, 0, room), b...)
+	}
+	if s.begun += cap(c.in) - was; s.begun > maxBegun && cap(c.in) > was {
+		s.log.Warn("packets that have begun take all the memory there is for them; closing a connection", "client", c.addr)
+		c.close()
+	}
+}
+
+// pause stops reading, until the client has taken half of what it has to read.
+func (c *conn) pause() {
+	c.full = true
+	c.calm() // it is us who wait
+	c.listen()
+	if c.s.core.owed > 0 { // it may all be gone after this turn
+		c.s.resumed = append(c.s.resumed, c)
+	}
+}
+
+// resume goes on reading, if there is room.
+func (c *conn) resume() {
+	if !c.full || c.closed || c.deaf || c.owed() > maxOwed/2 {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for (c.inside.Load() > 0 || len(c.out) > maxOwed) && !c.closed {
-		c.room.Wait()
+	c.s.advance()
+	c.full = false
+	if c.take(c.in); c.closed || c.full || c.deaf {
+		return
+	}
+	c.listen()
+	if c.secure != nil {
+		c.secure.more()
 	}
 }
 
-// send hands packets to the kernel, in order, without waiting; with last the connection is closed behind them. b is the
+// send hands packets to the socket, in order, without waiting; with last the connection is closed behind them. b is the
 // connection's from now on.
 func (c *conn) send(b []byte, last bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.closed {
 		return
 	}
-	c.sent.Add(1)
-	c.last = c.last || last
-	switch {
-	case len(c.out)+len(b) > maxUnsent:
-		c.closeLocked()
+	c.traffic.sent++
+	if c.peer != nil {
+		c.traffic.zxid, c.traffic.answered = c.s.core.tree.zxid, c.s.last
+		c.traffic.took = c.s.last.Sub(c.s.turn.began)
+		c.traffic.latency.add(c.traffic.took, 1)
+	}
+	if last {
+		c.hangUp()
+	}
+	if c.secure != nil {
+		c.secure.send(c, b, last)
+		c.s.core.Reuse(b)
 		return
-	case len(c.out) == 0:
-		c.out = b
+	}
+	if len(c.out) > 0 {
+		c.owe(append(c.out, b...))
+		return
+	}
+	n, errno := sys.Send(c.fd, b)
+	switch {
+	case errno != 0 && errno != syscall.EAGAIN:
+		c.close()
+	case n < len(b):
+		c.owe(b[n:])
 	default:
-		c.out = append(c.out, b...)
-	}
-	if !c.writing {
-		c.writing = true
-		go c.write()
+		c.s.core.Reuse(b)
+		if c.last {
+			c.close()
+		}
 	}
 }
 
-// write empties out.
-func (c *conn) write() {
-	for {
-		c.mu.Lock()
-		b := c.out
-		c.out = nil
-		if len(b) == 0 || c.closed {
-			c.writing = false
-			if c.last {
-				c.closeLocked()
-			}
-			c.mu.Unlock()
-			return
-		}
-		c.mu.Unlock()
-		_, err := c.net.Write(b)
-		c.mu.Lock()
-		if err != nil {
-			c.closeLocked()
-		}
-		c.room.Broadcast()
-		c.mu.Unlock()
+// owe makes b what the socket has to take.
+func (c *conn) owe(b []byte) {
+	all := c.s.unsent.Add(int64(len(b) - len(c.out)))
+	more := len(b) > len(c.out)
+	c.out = b
+	if more && (len(b) > maxUnsent || all > maxUnsentAll) {
+		c.s.log.Warn("a client does not read what it is sent; closing its connection", "client", c.addr, "bytes", len(b))
+		c.close()
+		return
+	}
+	c.listen()
+}
+
+// flush goes on sending.
+func (c *conn) flush() {
+	if len(c.out) == 0 {
+		return
+	}
+	n, errno := sys.Send(c.fd, c.out)
+	if errno != 0 && errno != syscall.EAGAIN {
+		c.close()
+		return
+	}
+	left := c.out[n:]
+	if len(left) == 0 {
+		left = nil
+	}
+	if c.owe(left); c.closed {
+		return
+	}
+	switch {
+	case c.last && len(left) == 0:
+		c.close()
+	case c.full:
+		c.resume()
 	}
 }
 
+// close ends the connection at once. Its session goes on.
 func (c *conn) close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.closeLocked()
+	if c.closed {
+		return
+	}
+	c.closed = true
+	s := c.s
+	c.calm()
+	delete(s.all, c)
+	c.keep(nil)
+	s.unsent.Add(-int64(len(c.out)))
+	c.out = nil
+	if c.peer != nil {
+		s.core.Close(c.peer)
+	}
+	c.discard()
 }
 
-func (c *conn) closeLocked() {
-	if !c.closed {
-		c.closed = true
-		c.out = nil
-		c.net.Close()
-		c.room.Broadcast()
+// discard gives up the socket.
+func (c *conn) discard() {
+	if c.secure != nil {
+		c.secure.close(c.s)
+		return
 	}
+	if c.s.byFD != nil && c.fd < len(c.s.byFD) {
+		c.s.byFD[c.fd] = nil
+	}
+	sys.CloseFile(c.fd) // takes it out of the epoll instance, too
+	c.s.admission.leave(c.addr)
+}
+
+// packetLen is the length that the packet at the start of b announces.
+func packetLen(b []byte) int {
+	return int(int32(uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])))
 }

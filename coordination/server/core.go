@@ -26,14 +26,16 @@ type Core struct {
 	touched []*Peer
 	log     []byte // transactions not taken yet
 	txns    int
-	events  []event // scratch
-	undone  []undo  // scratch
+	owed    int      // bytes of outputs not taken yet
+	spare   [][]byte // for outputs and transactions
+	events  []event  // scratch
+	undone  []undo   // scratch
 
 	swept time.Duration // when containers were last looked at
 	Stats Stats
 }
 
-// Limits bound what clients can ask for. All have to be set.
+// Limits bound what clients can ask for. All have to be set, but for ContainerCheck.
 type Limits struct {
 	Tick              time.Duration
 	MinSessionTimeout time.Duration
@@ -42,8 +44,9 @@ type Limits struct {
 	Nodes             int // in the tree
 	Depth             int // names in a path
 	ServerID          uint8
-	TTLNodes          bool   // extendedTypesEnabled
-	SuperDigest       string // "user:hash", "" for none
+	ContainerCheck    time.Duration // how often containers and timed nodes are looked at (znode.container.checkIntervalMs); 0: each minute
+	TTLNodes          bool          // extendedTypesEnabled
+	SuperDigest       string        // "user:hash", "" for none
 }
 
 // Stats are counters since the start.
@@ -205,6 +208,9 @@ func (c *Core) commit(x *txn) {
 // committed is the rest of a commit, when the tree has changed and c.events is filled.
 func (c *Core) committed(x *txn) {
 	c.tree.zxid = x.zxid
+	if c.log == nil {
+		c.log = c.buffer()
+	}
 	c.log = x.append(c.log)
 	c.txns++
 	for i := range c.events {
@@ -258,7 +264,11 @@ const (
 )
 
 func (c *Core) sweep() {
-	if c.now-c.swept < sweepEvery {
+	every := c.limits.ContainerCheck
+	if every == 0 {
+		every = sweepEvery
+	}
+	if c.now-c.swept < every {
 		return
 	}
 	c.swept = c.now
@@ -303,8 +313,24 @@ func (c *Core) Take() (log []byte, txns int, out []Output) {
 	clear(c.touched)
 	c.touched = c.touched[:0]
 	log, txns = c.log, c.txns
-	c.log, c.txns = nil, 0
+	c.log, c.txns, c.owed = nil, 0, 0
 	return log, txns, out
+}
+
+// Reuse takes back memory of an output or of transactions that were taken. Nobody may have it any more.
+func (c *Core) Reuse(b []byte) {
+	const most, largest = 64, 64 << 10
+	if len(c.spare) < most && cap(b) > 0 && cap(b) <= largest {
+		c.spare = append(c.spare, b[:0])
+	}
+}
+
+// buffer is empty memory: what was given back, as long as there is some.
+func (c *Core) buffer() (b []byte) {
+	if n := len(c.spare); n > 0 {
+		b, c.spare = c.spare[n-1], c.spare[:n-1]
+	}
+	return b
 }
 
 // touch has p's output taken.
@@ -319,12 +345,18 @@ func (p *Peer) touch() {
 func (p *Peer) begin() int {
 	p.touch()
 	p.core.Stats.Sent++
+	if p.out == nil {
+		p.out = p.core.buffer()
+	}
 	start := len(p.out)
 	p.out = zk.BeginPacket(p.out)
 	return start
 }
 
-func (p *Peer) end(start int) { p.out = zk.EndPacket(p.out, start) }
+func (p *Peer) end(start int) {
+	p.out = zk.EndPacket(p.out, start)
+	p.core.owed += len(p.out) - start
+}
 
 // hangUp has the connection closed behind what it is sent.
 func (p *Peer) hangUp() {

@@ -27,12 +27,13 @@ type Figures struct {
 	MaxFiles    int
 	Counters    Stats
 
+	Latency               Latency          // of all requests, since the start or the word srst
 	Reads, Updates, Syncs metrics.Snapshot // nanoseconds
 }
 
 // Figures waits for the owner. The error is net.ErrClosed, when the server has ended.
 func (s *Server) Figures() (*Figures, error) {
-	f := &Figures{Uptime: time.Since(s.start)}
+	f := &Figures{}
 	if err := s.Do(func(*Core) { s.figures(f) }); err != nil {
 		return nil, err
 	}
@@ -47,9 +48,15 @@ func (s *Server) figures(f *Figures) {
 		f.Ephemerals += len(own)
 	}
 	f.Counters = c.Stats
-	f.Connections = s.conns.count()
-	f.Accepted, f.Refused = s.conns.accepted.Load(), s.conns.refused.Load()
+	f.Connections, f.UnsentBytes, f.Snapshots = len(s.all), s.unsent.Load(), s.snapshots.Load()
+	f.Accepted, f.Refused = s.admission.accepted.Load(), s.admission.refused.Load()
+	f.Outstanding = int(s.turn.reads + s.turn.writes)
+	for c := range s.all {
+		f.Outstanding += c.queued()
+	}
 	f.OpenFiles, f.MaxFiles = openFiles()
+	f.Latency = s.latency.since
+	f.Uptime = time.Since(s.start)
 	s.latency.read.AddTo(&f.Reads)
 	s.latency.write.AddTo(&f.Updates)
 	s.latency.sync.AddTo(&f.Syncs)

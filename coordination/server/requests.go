@@ -16,7 +16,7 @@ func (c *Core) request(p *Peer, b []byte) {
 	}
 	switch h.Op {
 	case zk.OpPing:
-		p.reply(h.Xid, nil, zk.OK)
+		p.reply(zk.XidPing, nil, zk.OK) // whatever came
 	case zk.OpCloseSession:
 		id := p.session.id
 		c.endSession(id)
@@ -25,6 +25,8 @@ func (c *Core) request(p *Peer, b []byte) {
 		p.hangUp()
 	case zk.OpAuth:
 		c.auth(p, &h, d)
+	case zk.OpSASL:
+		c.sasl(p, &h, d)
 	default:
 		serve := operations[h.Op]
 		if serve == nil {
@@ -49,9 +51,9 @@ var operations = map[zk.Op]operation{
 	zk.OpCreate2:              create(zk.OpCreate2),
 	zk.OpCreateContainer:      create(zk.OpCreateContainer),
 	zk.OpCreateTTL:            create(zk.OpCreateTTL),
-	zk.OpDelete:               write(&zk.VersionRequest{}, (*Core).planDelete),
-	zk.OpSetData:              write(&zk.SetDataRequest{}, (*Core).planSetData),
-	zk.OpSetACL:               write(&zk.SetACLRequest{}, (*Core).planSetACL),
+	zk.OpDelete:               (*Core).delete,
+	zk.OpSetData:              write((*Core).planSetData),
+	zk.OpSetACL:               write((*Core).planSetACL),
 	zk.OpMulti:                (*Core).multi,
 	zk.OpMultiRead:            (*Core).multiRead,
 	zk.OpExists:               (*Core).exists,
@@ -68,7 +70,13 @@ var operations = map[zk.Op]operation{
 	zk.OpGetEphemerals:        (*Core).getEphemerals,
 	zk.OpGetAllChildrenNumber: (*Core).getAllChildrenNumber,
 	zk.OpWhoAmI:               (*Core).whoAmI,
-	zk.OpReconfig:             func(*Core, *Peer, *zk.Decoder) (answer, zk.Error) { return nil, zk.ReconfigDisabled },
+	zk.OpReconfig:             (*Core).reconfig,
+}
+
+// decode reads a request that names one node.
+func decode(d *zk.Decoder, r zk.Record) bool {
+	r.Decode(d)
+	return d.Err() == nil && !d.NullPath()
 }
 
 // reply answers a request: body only if err is OK.
@@ -83,45 +91,6 @@ func (p *Peer) answer(h *zk.ReplyHeader, body answer) {
 		p.out = body(p.out)
 	}
 	p.end(start)
-}
-
-// auth adds an identity to the connection. A failure ends it.
-func (c *Core) auth(p *Peer, h *zk.RequestHeader, d *zk.Decoder) {
-	var r zk.AuthRequest
-	r.Decode(d)
-	err := zk.AuthFailed
-	switch {
-	case d.Err() != nil:
-	case r.Scheme == "ip":
-		err = zk.OK // every connection has its address's
-	case r.Scheme == "digest":
-		user, password, _ := strings.Cut(string(r.Auth), ":")
-		id := zk.DigestID(user, password)
-		if c.limits.SuperDigest != "" && id.ID == c.limits.SuperDigest {
-			p.addID(zk.ID{Scheme: superScheme})
-		}
-		p.addID(id)
-		err = zk.OK
-	}
-	p.answer(&zk.ReplyHeader{Xid: h.Xid, Err: err}, nil)
-	if err != zk.OK {
-		c.Stats.AuthFailures++
-		p.hangUp()
-	}
-}
-
-// maxIDs bounds what a connection can show to be: each is looked at with every check.
-const maxIDs = 64
-
-func (p *Peer) addID(id zk.ID) {
-	for _, x := range p.ids {
-		if x == id {
-			return
-		}
-	}
-	if len(p.ids) < maxIDs {
-		p.ids = append(p.ids[:len(p.ids):len(p.ids)], id)
-	}
 }
 
 // get is the node at a path; the empty one is the root's, as in ZooKeeper.
@@ -155,7 +124,7 @@ func (c *Core) watch(p *Peer, r *zk.ReadRequest, bits watchBits) zk.Error {
 
 func (c *Core) exists(p *Peer, d *zk.Decoder) (answer, zk.Error) {
 	var r zk.ReadRequest
-	if r.Decode(d); d.Err() != nil {
+	if !decode(d, &r) {
 		return nil, zk.MarshallingError
 	}
 	if strings.IndexByte(r.Path, 0) >= 0 {
@@ -177,7 +146,7 @@ func (c *Core) exists(p *Peer, d *zk.Decoder) (answer, zk.Error) {
 
 func (c *Core) getData(p *Peer, d *zk.Decoder) (answer, zk.Error) {
 	var r zk.ReadRequest
-	if r.Decode(d); d.Err() != nil {
+	if !decode(d, &r) {
 		return nil, zk.MarshallingError
 	}
 	n, err := c.read(p, r.Path, zk.PermRead)
@@ -210,7 +179,7 @@ func (c *Core) getChildren2(p *Peer, d *zk.Decoder) (answer, zk.Error) {
 
 func (c *Core) children(p *Peer, d *zk.Decoder) (*node, zk.Error) {
 	var r zk.ReadRequest
-	if r.Decode(d); d.Err() != nil {
+	if !decode(d, &r) {
 		return nil, zk.MarshallingError
 	}
 	n, err := c.read(p, r.Path, zk.PermRead)
@@ -231,7 +200,7 @@ func (n *node) appendChildren(dst []byte) []byte {
 
 func (c *Core) getACL(p *Peer, d *zk.Decoder) (answer, zk.Error) {
 	var r zk.PathRequest
-	if r.Decode(d); d.Err() != nil {
+	if !decode(d, &r) {
 		return nil, zk.MarshallingError
 	}
 	n, err := c.read(p, r.Path, zk.PermRead|zk.PermAdmin)
@@ -274,18 +243,32 @@ func (c *Core) getEphemerals(p *Peer, d *zk.Decoder) (answer, zk.Error) {
 // getAllChildrenNumber counts all nodes below a path.
 func (c *Core) getAllChildrenNumber(p *Peer, d *zk.Decoder) (answer, zk.Error) {
 	var r zk.PathRequest
-	if r.Decode(d); d.Err() != nil {
+	if !decode(d, &r) {
 		return nil, zk.MarshallingError
 	}
 	n, err := c.read(p, r.Path, zk.PermRead)
 	if err != zk.OK {
 		return nil, err
 	}
-	count := len(c.tree.nodes) - 1
-	if r.Path != "/" && r.Path != "" {
+	var count int
+	switch r.Path {
+	case "/":
+		count = len(c.tree.nodes) - 1
+	case "": // DataTree has the root under both names, and looks for what begins with a slash
+		count = len(c.tree.nodes)
+	default:
 		count = c.tree.below(r.Path, n)
 	}
 	return func(dst []byte) []byte { return zk.AppendInt(dst, int32(count)) }, zk.OK
+}
+
+// reconfig is answered as by a ZooKeeper that is alone.
+func (c *Core) reconfig(_ *Peer, d *zk.Decoder) (answer, zk.Error) {
+	var r zk.ReconfigRequest
+	if r.Decode(d); d.Err() != nil {
+		return nil, zk.MarshallingError
+	}
+	return nil, zk.ReconfigDisabled
 }
 
 func (t *tree) below(path string, n *node) int {
@@ -295,123 +278,4 @@ func (t *tree) below(path string, n *node) int {
 		count += t.below(at, t.nodes[at])
 	}
 	return count
-}
-
-// whoAmI tells names without what proves them.
-func (c *Core) whoAmI(p *Peer, _ *zk.Decoder) (answer, zk.Error) {
-	ids := make([]zk.ID, len(p.ids))
-	for i, id := range p.ids {
-		if id.Scheme == "digest" {
-			id.ID, _, _ = strings.Cut(id.ID, ":")
-		}
-		ids[i] = id
-	}
-	return func(dst []byte) []byte { return zk.AppendIDs(dst, ids) }, zk.OK
-}
-
-func (c *Core) addWatch(p *Peer, d *zk.Decoder) (answer, zk.Error) {
-	var r zk.WatchRequest
-	if r.Decode(d); d.Err() != nil {
-		return nil, zk.MarshallingError
-	}
-	bits := watchPersistent
-	switch zk.WatchMode(r.Kind) {
-	case zk.WatchPersistent:
-	case zk.WatchPersistentRecursive:
-		bits = watchRecursive
-	default:
-		return nil, zk.MarshallingError
-	}
-	if !c.watches.add(p, r.Path, bits) {
-		return nil, zk.QuotaExceeded
-	}
-	// The body is an error code of its own, for no reason that anybody remembers.
-	return func(dst []byte) []byte { return zk.AppendInt(dst, int32(zk.OK)) }, zk.OK
-}
-
-var watcherBits = map[zk.WatcherType]watchBits{
-	zk.WatcherChildren: watchChild, zk.WatcherData: watchData, zk.WatcherAny: watchAll,
-	zk.WatcherPersistent: watchPersistent, zk.WatcherPersistentRecursive: watchRecursive,
-}
-
-func (c *Core) checkWatches(p *Peer, d *zk.Decoder) (answer, zk.Error) {
-	var r zk.WatchRequest
-	if r.Decode(d); d.Err() != nil {
-		return nil, zk.MarshallingError
-	}
-	if p.watches[r.Path]&watcherBits[zk.WatcherType(r.Kind)] == 0 {
-		return nil, zk.NoWatcher
-	}
-	return nil, zk.OK
-}
-
-func (c *Core) removeWatches(p *Peer, d *zk.Decoder) (answer, zk.Error) {
-	var r zk.WatchRequest
-	if r.Decode(d); d.Err() != nil {
-		return nil, zk.MarshallingError
-	}
-	if c.watches.remove(p, r.Path, watcherBits[zk.WatcherType(r.Kind)]) == 0 {
-		return nil, zk.NoWatcher
-	}
-	return nil, zk.OK
-}
-
-// setWatches sets the watches of a client that was away. What has happened meanwhile is told at once, as far as the
-// nodes show it (DataTree.setWatches).
-func setWatches(withPersistent bool) operation {
-	return func(c *Core, p *Peer, d *zk.Decoder) (answer, zk.Error) {
-		r := zk.SetWatchesRequest{WithPersistent: withPersistent}
-		if r.Decode(d); d.Err() != nil {
-			return nil, zk.MarshallingError
-		}
-		ok := c.again(p, r.Data, watchData, func(n *node) zk.EventType {
-			return missed(n, n != nil && n.mzxid > r.RelativeZxid, zk.EventDataChanged)
-		})
-		ok = ok && c.again(p, r.Exist, watchData, func(n *node) zk.EventType {
-			if n != nil {
-				return zk.EventCreated
-			}
-			return 0
-		})
-		ok = ok && c.again(p, r.Child, watchChild, func(n *node) zk.EventType {
-			return missed(n, n != nil && n.pzxid > r.RelativeZxid, zk.EventChildrenChanged)
-		})
-		none := func(*node) zk.EventType { return 0 }
-		ok = ok && c.again(p, r.Persistent, watchPersistent, none)
-		ok = ok && c.again(p, r.PersistentRecursive, watchRecursive, none)
-		if !ok {
-			return nil, zk.QuotaExceeded
-		}
-		return nil, zk.OK
-	}
-}
-
-func missed(n *node, changed bool, kind zk.EventType) zk.EventType {
-	switch {
-	case n == nil:
-		return zk.EventDeleted
-	case changed:
-		return kind
-	}
-	return 0
-}
-
-// again sets the watches, or tells at once what happened (0: nothing did).
-func (c *Core) again(p *Peer, paths []string, bits watchBits, happened func(*node) zk.EventType) bool {
-	for _, path := range paths {
-		n := c.tree.get(path)
-		kind := happened(n)
-		if kind == 0 {
-			if !c.watches.add(p, path, bits) {
-				return false
-			}
-			continue
-		}
-		e := event{kind: kind, path: path}
-		if n != nil {
-			e.acl = n.acl
-		}
-		p.notify(&e, c.tree.zxid)
-	}
-	return true
 }

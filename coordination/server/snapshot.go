@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -23,8 +24,10 @@ import (
 const (
 	snapshotPrefix = "snapshot."
 	snapshotMagic  = "SLZKSNP1"
-	tmpSuffix      = ".tmp"
 )
+
+// errStopped says that a snapshot was given up, since the server ends.
+var errStopped = errors.New("stopped")
 
 // lease is a session in a snapshot.
 type lease struct {
@@ -42,7 +45,7 @@ func (s *sessions) leases() []lease {
 }
 
 // writeSnapshot blocks until the snapshot is on the device. It only reads f, whose nodes no longer change.
-func writeSnapshot(dir string, f *frozen, leases []lease) (err error) {
+func writeSnapshot(dir string, f *frozen, leases []lease, stop <-chan struct{}) (err error) {
 	path := filepath.Join(dir, zxidName(snapshotPrefix, f.zxid))
 	tmp := path + tmpSuffix
 	fd, err := sys.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -51,7 +54,7 @@ func writeSnapshot(dir string, f *frozen, leases []lease) (err error) {
 	}
 	w := &summingWriter{fd: fd}
 	buf := bufio.NewWriterSize(w, 256<<10)
-	if err = encodeSnapshot(buf, f, leases); err == nil {
+	if err = encodeSnapshot(buf, f, leases, stop); err == nil {
 		err = buf.Flush()
 	}
 	if err == nil {
@@ -89,7 +92,7 @@ func (w *summingWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func encodeSnapshot(w io.Writer, f *frozen, leases []lease) error {
+func encodeSnapshot(w io.Writer, f *frozen, leases []lease, stop <-chan struct{}) error {
 	b := zk.AppendLong([]byte(snapshotMagic), f.zxid)
 	b = zk.AppendInt(b, int32(len(leases)))
 	for _, l := range leases {
@@ -100,6 +103,11 @@ func encodeSnapshot(w io.Writer, f *frozen, leases []lease) error {
 		return err
 	}
 	for i, n := range f.nodes {
+		select {
+		case <-stop:
+			return errStopped
+		default:
+		}
 		b = n.append(zk.AppendString(b[:0], f.paths[i]))
 		if _, err := w.Write(b); err != nil {
 			return err

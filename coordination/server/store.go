@@ -1,200 +1,171 @@
 package server
 
 import (
-	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sluice-mq/sluice/internal/sys"
 )
 
-// store is the coordinator's directory: identity, snapshots and the log.
+// store is the coordinator's directory: identity, snapshots and the log. FORMAT.md says what lies there, and what a crash
+// leaves.
 type store struct {
-	dir    string
-	lockFD int
-	id     identity
-	wal    *wal
-	log    *slog.Logger
-}
-
-// identity is the directory's, in the file of that name. The incarnation stands in a marker beside the directory too:
-// when the data are gone, or are those of another time, a start must not go on as if nothing had been promised.
-type identity struct {
-	Version     int    `json:"version"`
-	Incarnation string `json:"incarnation"` // 32 hexadecimal digits
-	SessionKey  string `json:"session_key"` // what passwords of sessions are made with, hexadecimal
+	dir        string
+	lockFD     int
+	id         identity
+	mark       marker // what it is, or empty; the snapshot's while one is written, else the owner's
+	wal        *wal
+	snapshotAt int64 // size of a log file at which a snapshot is due, however few transactions it has
+	replayed   int   // transactions behind the snapshot at the start
+	log        *slog.Logger
 }
 
 const (
-	identityFile = "identity"
-	markerSuffix = ".incarnation"
-	lockName     = ".lock"
-	snapshotKeep = 3
+	lockName  = ".lock"
+	tmpSuffix = ".tmp"
+	// walMost bounds what a start has to read behind a snapshot.
+	walMost = 256 << 20
 )
 
-// Errors of Open that a person has to decide about.
-var (
-	ErrLocked = errors.New("the coordinator's directory is in use")
-	ErrLost   = errors.New("the coordinator's data is gone")
-)
+// ErrLocked says that another process has the directory.
+var ErrLocked = errors.New("the coordinator's directory is in use")
 
-// openStore locks dir, creating it if need be, and gives what is in it to c. It blocks for as long as reading takes.
-func openStore(dir string, c *Core, log *slog.Logger) (s *store, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// openStore locks dir, creating it if need be, gives what is in it to c and begins a new log file. It blocks for as long as
+// reading takes.
+func openStore(dir string, c *Core, log *slog.Logger) (*store, error) {
+	s, err := lockStore(dir, log)
+	if err != nil {
 		return nil, err
 	}
-	s = &store{dir: dir, log: log}
-	path := filepath.Join(dir, lockName)
-	if s.lockFD, err = sys.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	if err = s.read(c); err == nil {
+		err = s.compare(c.tree.zxid)
 	}
-	defer func() {
-		if err != nil {
-			sys.CloseFile(s.lockFD)
-		}
-	}()
-	if err := sys.LockFile(s.lockFD); errors.Is(err, sys.ErrLockHeld) {
-		return nil, fmt.Errorf("%w: %s", ErrLocked, dir)
-	} else if err != nil {
-		return nil, &os.PathError{Op: "lock", Path: path, Err: err}
+	if err == nil {
+		err = s.roll(c.tree.zxid + 1)
 	}
-	if err := s.identify(); err != nil {
-		return nil, err
+	if err == nil {
+		err = s.remark(c.tree.zxid)
 	}
-	if c.sessions.key, err = hex.DecodeString(s.id.SessionKey); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, filepath.Join(dir, identityFile), err)
-	}
-	if err := s.load(c); err != nil {
+	if err != nil {
+		s.abandon()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *store) marker() string { return filepath.Clean(s.dir) + markerSuffix }
-
-// identify reads who the directory is, or makes it somebody, if it is empty and nothing says that it was not.
-func (s *store) identify() error {
-	path := filepath.Join(s.dir, identityFile)
-	marked, err := os.ReadFile(s.marker())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+// lockStore locks dir, creating it if need be.
+func lockStore(dir string, log *slog.Logger) (*store, error) {
+	if err := makeDir(filepath.Clean(dir)); err != nil {
+		return nil, err
 	}
-	mark := strings.TrimSpace(string(marked))
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return s.found(path, mark)
+	s := &store{dir: dir, log: log, snapshotAt: walMost}
+	path := filepath.Join(dir, lockName)
+	var err error
+	if s.lockFD, err = sys.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(text, &s.id); err != nil || s.id.Version != 1 || s.id.Incarnation == "" {
-		return fmt.Errorf("%w: %s: %v", ErrDamaged, path, err)
-	}
-	if mark != "" && mark != s.id.Incarnation {
-		return fmt.Errorf("%w: %s is of incarnation %s, %s names %s: somebody has put other data there. "+
-			"If these are to count, run the restore command", ErrLost, s.dir, s.id.Incarnation, s.marker(), mark)
-	}
-	return s.mark()
-}
-
-// found makes an empty directory a coordinator's.
-func (s *store) found(path, mark string) error {
-	if mark != "" {
-		return fmt.Errorf("%w: %s has no data, but %s says that there were some, of incarnation %s. "+
-			"Put them back; or, to begin anew and have all brokers register again, remove that file", ErrLost, s.dir, s.marker(), mark)
-	}
-	for _, prefix := range []string{walPrefix, snapshotPrefix} {
-		if list, err := numbered(s.dir, prefix); err != nil || len(list) > 0 {
-			return errors.Join(err, fmt.Errorf("%w: %s has data but no %s", ErrDamaged, s.dir, identityFile))
+	if err := sys.LockFile(s.lockFD); err != nil {
+		sys.CloseFile(s.lockFD)
+		if errors.Is(err, sys.ErrLockHeld) {
+			return nil, fmt.Errorf("%w: %s", ErrLocked, dir)
 		}
+		return nil, &os.PathError{Op: "lock", Path: path, Err: err}
 	}
-	s.id = identity{Version: 1, Incarnation: randomHex(16), SessionKey: randomHex(32)}
-	text, err := json.Marshal(s.id)
-	if err != nil {
-		return err
-	}
-	if err := replaceFile(path, append(text, '\n')); err != nil {
-		return err
-	}
-	return s.mark()
+	return s, nil
 }
 
-// mark writes the marker; after the identity, so that a crash in between leaves a directory that opens.
-func (s *store) mark() error {
-	text := s.id.Incarnation + "\n"
-	if old, err := os.ReadFile(s.marker()); err == nil && string(old) == text {
+// makeDir makes a directory and those above it, each with its name on the device.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
 		return nil
 	}
-	return replaceFile(s.marker(), []byte(text))
-}
-
-func randomHex(n int) string {
-	b := make([]byte, n)
-	_, _ = rand.Read(b) // never fails (crypto/rand)
-	return hex.EncodeToString(b)
-}
-
-// replaceFile blocks until path has the new content on the device, or, after a crash, still the old one.
-func replaceFile(path string, content []byte) error {
-	tmp := path + tmpSuffix
-	fd, err := sys.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return &os.PathError{Op: "create", Path: tmp, Err: err}
-	}
-	err = sys.PwriteFull(fd, content, 0)
-	if err == nil {
-		err = sys.Fdatasync(fd)
-	}
-	if e := sys.CloseFile(fd); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = sys.Rename(tmp, path)
-	}
-	if err != nil {
-		return &os.PathError{Op: "write", Path: path, Err: err}
-	}
-	return sys.SyncDir(filepath.Dir(path))
-}
-
-// load brings c to the state of the last commit: the newest snapshot, then the log behind it.
-func (s *store) load(c *Core) error {
-	snapshots, err := numbered(s.dir, snapshotPrefix)
-	if err != nil {
+	up := filepath.Dir(dir)
+	if err := makeDir(up); err != nil {
 		return err
 	}
-	if len(snapshots) > 0 {
-		t, leases, err := loadSnapshot(filepath.Join(s.dir, zxidName(snapshotPrefix, snapshots[len(snapshots)-1])))
-		if err != nil {
-			// It was whole when it got its name: no crash does that.
-			return fmt.Errorf("%w; if the device has failed, moving it away makes the next start use the one before", err)
-		}
-		c.tree = t
-		for _, l := range leases {
-			c.sessions.add(l.id, l.timeout, c.now)
+	if err := sys.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return sys.SyncDir(up)
+}
+
+// read brings c to the state of the last commit.
+func (s *store) read(c *Core) (err error) {
+	if err := s.tidy(); err != nil {
+		return err
+	}
+	if err := s.identify(); err != nil {
+		return err
+	}
+	if c.sessions.key, err = hex.DecodeString(s.id.SessionKey); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrDamaged, s.identityPath(), err)
+	}
+	if err := s.readSnapshot(c); err != nil {
+		return err
+	}
+	return s.readLogs(c)
+}
+
+// tidy removes what a crash has left half written.
+func (s *store) tidy() error {
+	left, err := filepath.Glob(filepath.Join(escape(s.dir), "*"+tmpSuffix))
+	for _, path := range append(left, s.markerPath()+tmpSuffix) {
+		if e := sys.Remove(path); e != nil && !errors.Is(e, os.ErrNotExist) {
+			err = errors.Join(err, e)
 		}
 	}
+	return err
+}
+
+// escape makes a path a pattern that matches it alone.
+func escape(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+func (s *store) readSnapshot(c *Core) error {
+	snapshots, err := numbered(s.dir, snapshotPrefix)
+	if err != nil || len(snapshots) == 0 {
+		return err
+	}
+	t, leases, err := loadSnapshot(s.path(snapshotPrefix, snapshots[len(snapshots)-1]))
+	if err != nil {
+		// It was whole when it got its name: no crash does that.
+		return fmt.Errorf("%w; if the device is to blame, moving the file away makes a start use the one before", err)
+	}
+	c.tree = t
+	for _, l := range leases {
+		c.sessions.add(l.id, l.timeout, c.now)
+	}
+	return nil
+}
+
+// readLogs replays the log files that may have transactions behind the snapshot.
+func (s *store) readLogs(c *Core) error {
 	logs, err := numbered(s.dir, walPrefix)
 	if err != nil {
 		return err
 	}
-	if len(logs) > 0 && logs[0] > c.tree.zxid+1 {
-		return fmt.Errorf("%w: %s: the log begins with transaction %#x, the state before it ends with %#x",
-			ErrDamaged, s.dir, logs[0], c.tree.zxid)
+	for len(logs) > 1 && logs[1] <= c.tree.zxid+1 {
+		logs = logs[1:]
 	}
 	for i, first := range logs {
-		path, last := filepath.Join(s.dir, zxidName(walPrefix, first)), i == len(logs)-1
+		path, last := s.path(walPrefix, first), i == len(logs)-1
+		if first > c.tree.zxid+1 && !beginsEpoch(first, c.tree.zxid) {
+			return fmt.Errorf("%w: %s: the state before it ends with transaction %#x, so something is missing",
+				ErrDamaged, path, c.tree.zxid)
+		}
 		end, err := readWAL(path, last, func(x *txn) error {
 			if x.zxid <= c.tree.zxid {
 				return nil // in the snapshot
 			}
+			s.replayed++
 			return c.replay(x)
 		})
 		if err == nil && last {
@@ -204,8 +175,11 @@ func (s *store) load(c *Core) error {
 			return err
 		}
 	}
-	return s.roll(c.tree.zxid)
+	return nil
 }
+
+// beginsEpoch tells whether zxid may come behind last because a restored state was accepted.
+func beginsEpoch(zxid, last int64) bool { return zxid&0xffffffff == 0 && zxid>>32 > last>>32 }
 
 // cut ends a log file behind its last record, so that it is whole when it is no longer the last.
 func (s *store) cut(path string, end int64) error {
@@ -223,46 +197,112 @@ func (s *store) cut(path string, end int64) error {
 	return nil
 }
 
-// roll begins a new log file behind the transaction last. A file of that name has nothing that counts: whole records
-// in it would have moved last.
-func (s *store) roll(last int64) error {
-	w, err := createWAL(s.dir, last+1)
+// roll begins a new log file, for transactions from first on. A file of that name has nothing that counts: whole records in
+// it would be in the state, and first above them.
+func (s *store) roll(first int64) error {
+	w, err := createWAL(s.dir, first)
 	if err != nil {
 		return err
 	}
-	if s.wal != nil {
-		if err := s.wal.close(); err != nil {
-			return err
-		}
+	old := s.wal
+	if s.wal = w; old != nil {
+		return old.close()
 	}
-	s.wal = w
 	return nil
 }
 
-// purge removes what no start needs: all but the newest snapshots, and the log files before the oldest of them.
-func (s *store) purge() error {
-	snapshots, err := numbered(s.dir, snapshotPrefix)
-	if err != nil || len(snapshots) <= snapshotKeep {
+// append blocks until the transactions are on the device. An error is final.
+func (s *store) append(txns []byte) error { return s.wal.append(txns) }
+
+// save writes a snapshot and removes what no start needs then, on a goroutine beside the owner's.
+func (s *store) save(f *frozen, leases []lease, keep int, stop <-chan struct{}) error {
+	if err := writeSnapshot(s.dir, f, leases, stop); err != nil {
 		return err
 	}
-	old := snapshots[:len(snapshots)-snapshotKeep]
-	oldest := snapshots[len(old)]
+	if err := s.remark(f.zxid); err != nil {
+		return err
+	}
+	return s.purge(max(keep, 1))
+}
+
+// purge removes all but the newest snapshots, and then the log files before the oldest of these: who has to do without
+// the newest can take an older one, with the log behind it.
+func (s *store) purge(keep int) error {
+	snapshots, err := numbered(s.dir, snapshotPrefix)
+	if err != nil || len(snapshots) < keep {
+		return err
+	}
+	old := snapshots[:len(snapshots)-keep]
+	for _, zxid := range old {
+		if err := sys.Remove(s.path(snapshotPrefix, zxid)); err != nil {
+			return err
+		}
+	}
 	logs, err := numbered(s.dir, walPrefix)
 	if err != nil {
 		return err
 	}
-	var errs []error
-	for i := 0; i+1 < len(logs) && logs[i+1] <= oldest+1; i++ { // the next file begins where the snapshot ends
-		errs = append(errs, sys.Remove(filepath.Join(s.dir, zxidName(walPrefix, logs[i]))))
+	for i := 0; i+1 < len(logs) && logs[i+1] <= snapshots[len(old)]+1; i++ { // the next file begins where the snapshot ends
+		if err := sys.Remove(s.path(walPrefix, logs[i])); err != nil {
+			return err
+		}
 	}
-	for _, zxid := range old {
-		errs = append(errs, sys.Remove(filepath.Join(s.dir, zxidName(snapshotPrefix, zxid))))
-	}
-	return errors.Join(errs...)
+	return nil
 }
 
-func (s *store) close() error {
+// close ends the log behind its last record, the transaction zxid, and gives the directory up.
+func (s *store) close(zxid int64) error {
 	err := s.wal.close()
+	if err == nil {
+		err = s.remark(zxid)
+	}
 	sys.CloseFile(s.lockFD)
 	return err
+}
+
+// abandon gives the directory up as it is, after an error.
+func (s *store) abandon() {
+	if s.wal != nil {
+		s.wal.abandon()
+	}
+	sys.CloseFile(s.lockFD)
+}
+
+// sizes are those of the log and of the snapshots, in bytes.
+func (s *store) sizes() (log, snapshots int64) {
+	entries, _ := os.ReadDir(s.dir) // what cannot be read has no size
+	for _, e := range entries {
+		i, err := e.Info()
+		switch {
+		case err != nil:
+		case strings.HasPrefix(e.Name(), walPrefix):
+			log += i.Size()
+		case strings.HasPrefix(e.Name(), snapshotPrefix):
+			snapshots += i.Size()
+		}
+	}
+	return log, snapshots
+}
+
+func (s *store) path(prefix string, zxid int64) string {
+	return filepath.Join(s.dir, zxidName(prefix, zxid))
+}
+
+func zxidName(prefix string, zxid int64) string { return fmt.Sprintf("%s%016x", prefix, uint64(zxid)) }
+
+// numbered returns the files of dir with that prefix, by the number in their names, lowest first.
+func numbered(dir, prefix string) ([]int64, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var list []int64
+	for _, e := range entries {
+		digits, ok := strings.CutPrefix(e.Name(), prefix)
+		if n, err := strconv.ParseUint(digits, 16, 64); ok && err == nil && len(digits) == 16 {
+			list = append(list, int64(n))
+		}
+	}
+	slices.Sort(list)
+	return list, nil
 }

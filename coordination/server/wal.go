@@ -1,22 +1,21 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/sluice-mq/sluice/internal/sys"
 )
 
 // The log is a row of files, log.<zxid>, named by the first transaction that may be in them. Each begins with a magic
 // number and then has records, and behind them zeros, written ahead: overwriting them costs the device less than making
-// a file longer with each commit.
+// a file longer with each commit. See FORMAT.md.
 const (
 	walPrefix = "log."
 	walMagic  = "SLZKLOG1"
@@ -25,18 +24,16 @@ const (
 
 // wal is the log's last file, open for appending.
 type wal struct {
-	dir  string
-	fd   int
-	path string
-	at   int64 // end of the records
-	size int64 // of the file: zeros up to here
+	fd     int
+	path   string
+	at     int64 // end of the records
+	size   int64 // of the file: zeros up to here
+	record []byte
 }
-
-func zxidName(prefix string, zxid int64) string { return fmt.Sprintf("%s%016x", prefix, uint64(zxid)) }
 
 // createWAL begins a new file. It blocks until its name is on the device.
 func createWAL(dir string, first int64) (*wal, error) {
-	w := &wal{dir: dir, path: filepath.Join(dir, zxidName(walPrefix, first)), at: int64(len(walMagic))}
+	w := &wal{path: filepath.Join(dir, zxidName(walPrefix, first)), at: int64(len(walMagic))}
 	var err error
 	if w.fd, err = sys.OpenFile(w.path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
 		return nil, &os.PathError{Op: "create", Path: w.path, Err: err}
@@ -52,7 +49,7 @@ func createWAL(dir string, first int64) (*wal, error) {
 		err = sys.SyncDir(dir)
 	}
 	if err != nil {
-		sys.CloseFile(w.fd)
+		w.abandon()
 		return nil, &os.PathError{Op: "write", Path: w.path, Err: err}
 	}
 	return w, nil
@@ -74,13 +71,18 @@ func (w *wal) ahead() error {
 	return nil
 }
 
-// append blocks until the record is on the device. An error is final: nothing may be appended afterwards, since what
-// the device has is not known.
-func (w *wal) append(record []byte) error {
-	if err := sys.PwriteFull(w.fd, record, w.at); err != nil {
+// append blocks until the transactions are on the device, in a record. An error is final: nothing may be appended afterwards,
+// since what the device has is not known.
+func (w *wal) append(txns []byte) error {
+	w.record = append(beginRecord(w.record[:0]), txns...)
+	finishRecord(w.record)
+	if err := sys.PwriteFull(w.fd, w.record, w.at); err != nil {
 		return &os.PathError{Op: "write", Path: w.path, Err: err}
 	}
-	w.at += int64(len(record))
+	w.at += int64(len(w.record))
+	if cap(w.record) > maxTurn {
+		w.record = nil
+	}
 	if err := w.ahead(); err != nil {
 		return &os.PathError{Op: "write", Path: w.path, Err: err}
 	}
@@ -105,67 +107,80 @@ func (w *wal) close() error {
 	return nil
 }
 
-// numbered returns the files of dir with that prefix, by the number in their names, lowest first.
-func numbered(dir, prefix string) ([]int64, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var list []int64
-	for _, e := range entries {
-		digits, ok := strings.CutPrefix(e.Name(), prefix)
-		if n, err := strconv.ParseUint(digits, 16, 64); ok && err == nil && len(digits) == 16 {
-			list = append(list, int64(n))
-		}
-	}
-	slices.Sort(list)
-	return list, nil
-}
+// abandon gives up the file as it is, after an error.
+func (w *wal) abandon() { sys.CloseFile(w.fd) }
 
 // ErrDamaged says that files of the coordinator are not what it wrote, in a place where no crash leaves them so.
-var ErrDamaged = errors.New("coordinator's data is damaged")
+var ErrDamaged = errors.New("the coordinator's data is damaged")
 
 // readWAL gives the transactions of a log file to f. In the last file the end may be torn, and is where the records
 // end; anywhere else that is damage. end is the position behind the last record.
 func readWAL(path string, last bool, f func(*txn) error) (end int64, err error) {
-	b, err := os.ReadFile(path)
+	file, err := os.Open(path)
 	if err != nil {
 		return 0, err
 	}
-	if len(b) < len(walMagic) || string(b[:len(walMagic)]) != walMagic {
-		if last && len(bytes.Trim(b, "\x00")) < len(walMagic) {
+	defer file.Close()
+	r := recordReader{r: bufio.NewReaderSize(file, 1<<20)}
+	if err := r.magic(); err != nil {
+		rest, _ := os.ReadFile(path)
+		if errors.Is(err, errTorn) && last && nothing(rest) {
 			return 0, nil // a crash while it was made
 		}
 		return 0, fmt.Errorf("%w: %s is no log file", ErrDamaged, path)
 	}
-	at := len(walMagic)
 	for {
-		body, size, err := recordBody(b[at:])
-		if err != nil {
+		body, err := r.next()
+		if errors.Is(err, errTorn) {
 			break
 		}
-		if err := eachTxn(body, f); err != nil {
-			return 0, fmt.Errorf("%w: %s at %d: %w", ErrDamaged, path, at, err)
+		if err == nil {
+			err = eachTxn(body, f)
 		}
-		at += size
+		if err != nil {
+			return 0, fmt.Errorf("%w: %s at %d: %w", ErrDamaged, path, r.at, err)
+		}
+		r.at += int64(recordHeader + len(body))
 	}
-	if off := followed(b[at:]); off >= 0 {
-		return 0, fmt.Errorf("%w: %s at %d: what is there is no record, but behind it, at %d, is one", ErrDamaged, path, at, at+off)
+	return r.at, judgeEnd(file, r.at, last)
+}
+
+// nothing tells whether a file has nothing that was ever needed: a magic number, of which a part may be missing, and zeros.
+func nothing(b []byte) bool {
+	for i, x := range b {
+		if x != 0 && (i >= len(walMagic) || x != walMagic[i]) {
+			return false
+		}
 	}
-	if !last && len(bytes.Trim(b[at:], "\x00")) > 0 {
-		return 0, fmt.Errorf("%w: %s at %d: no record, and later files follow", ErrDamaged, path, at)
+	return true
+}
+
+// judgeEnd tells whether what lies behind the records, from at on, may be there.
+func judgeEnd(file *os.File, at int64, last bool) error {
+	rest, err := io.ReadAll(io.NewSectionReader(file, at, 1<<62-at))
+	if err != nil {
+		return err
 	}
-	return int64(at), nil
+	if off := followed(rest); off >= 0 {
+		return fmt.Errorf("%w: %s at %d: what is there is no record, but behind it, at %d, is one",
+			ErrDamaged, file.Name(), at, at+int64(off))
+	}
+	if !last && len(bytes.Trim(rest, "\x00")) > 0 {
+		return fmt.Errorf("%w: %s at %d: no record, and later files follow", ErrDamaged, file.Name(), at)
+	}
+	return nil
 }
 
 // followed looks for a whole record behind one that is not. A crash tears only the last one, so that is damage; it
-// returns where, or -1. Zeros, most of what is there, are passed quickly.
+// returns where, or -1.
 func followed(b []byte) int {
-	for i := 1; i+recordHeader < len(b); i++ {
-		if b[i] == 0 && binary.BigEndian.Uint32(b[i:]) == 0 {
+	for i := 1; i+recordHeader+minTxn <= len(b); i++ {
+		if b[i] == 0 && binary.BigEndian.Uint32(b[i:]) == 0 { // most of what is there
 			continue
 		}
-		if n := binary.BigEndian.Uint32(b[i:]); n > maxRecord || int(n) > len(b)-i-recordHeader || n < minTxn {
+		// Most places are told by the length or by the count of changes, without a look at the checksum.
+		n := int(binary.BigEndian.Uint32(b[i:]))
+		if n < minTxn || n > len(b)-i-recordHeader || int64(binary.BigEndian.Uint32(b[i+recordHeader+16:]))*minChange > int64(n) {
 			continue
 		}
 		if _, _, err := recordBody(b[i:]); err == nil {

@@ -19,7 +19,7 @@ type outcome struct {
 func write[R any, P interface {
 	*R
 	zk.Record
-}](_ P, plan func(*Core, *Peer, P) (change, zk.Error)) operation {
+}](plan func(*Core, *Peer, P) (change, zk.Error)) operation {
 	return func(c *Core, p *Peer, d *zk.Decoder) (answer, zk.Error) {
 		r := P(new(R))
 		if r.Decode(d); d.Err() != nil {
@@ -30,11 +30,20 @@ func write[R any, P interface {
 			return nil, err
 		}
 		o := c.do(ch)
-		if ch.op == opRemove {
-			return nil, zk.OK
-		}
 		return o.stat.Append, zk.OK
 	}
+}
+
+func (c *Core) delete(p *Peer, d *zk.Decoder) (answer, zk.Error) {
+	var r zk.VersionRequest
+	if !decode(d, &r) {
+		return nil, zk.MarshallingError
+	}
+	ch, err := c.planDelete(p, &r)
+	if err == zk.OK {
+		c.do(ch)
+	}
+	return nil, err
 }
 
 // create makes the operation for one of the creates. The oldest is answered with the path alone.
@@ -44,7 +53,10 @@ func create(op zk.Op) operation {
 		if r.Decode(d); d.Err() != nil {
 			return nil, zk.MarshallingError
 		}
-		ch, err := c.planCreate(p, &r)
+		ch, err := c.planCreate(p, op, &r)
+		if d.NullPath() && c.checkMode(&r) == zk.OK {
+			err = zk.MarshallingError
+		}
 		if err != zk.OK {
 			return nil, err
 		}
@@ -76,8 +88,9 @@ func (c *Core) outcome(ch *change) outcome {
 	return o
 }
 
-// planCreate has the order of PrepRequestProcessor.pRequest2TxnCreate.
-func (c *Core) planCreate(p *Peer, r *zk.CreateRequest) (ch change, err zk.Error) {
+// planCreate has the order of PrepRequestProcessor.pRequest2TxnCreate. What makes a container is the operation, not the
+// mode.
+func (c *Core) planCreate(p *Peer, op zk.Op, r *zk.CreateRequest) (ch change, err zk.Error) {
 	if err := c.checkMode(r); err != zk.OK {
 		return ch, err
 	}
@@ -112,10 +125,10 @@ func (c *Core) planCreate(p *Peer, r *zk.CreateRequest) (ch change, err zk.Error
 	}
 	ch = change{op: opCreate, path: path, data: r.Data, acl: acl, version: parent.created + 1}
 	switch {
+	case op == zk.OpCreateContainer:
+		ch.kind = container
 	case r.Mode.Ephemeral():
 		ch.kind, ch.limit = ephemeral, p.session.id
-	case r.Mode == zk.Container:
-		ch.kind = container
 	case r.Mode.HasTTL():
 		ch.kind, ch.limit = timed, r.TTLMillis
 	}
@@ -126,10 +139,12 @@ func (c *Core) planCreate(p *Peer, r *zk.CreateRequest) (ch change, err zk.Error
 const maxTTLMillis = 1<<40 - 1
 
 func (c *Core) checkMode(r *zk.CreateRequest) zk.Error {
-	if !r.Mode.Valid() {
+	switch {
+	case !r.Mode.Valid():
 		return zk.BadArguments
-	}
-	if r.Mode.HasTTL() && (!c.limits.TTLNodes || !r.WithTTL || r.TTLMillis <= 0 || r.TTLMillis > maxTTLMillis) {
+	case r.Mode.HasTTL() && !c.limits.TTLNodes:
+		return zk.Unimplemented
+	case r.Mode.HasTTL() != r.WithTTL, r.WithTTL && (r.TTLMillis <= 0 || r.TTLMillis > maxTTLMillis):
 		return zk.BadArguments
 	}
 	return zk.OK
@@ -213,106 +228,4 @@ func (c *Core) check(p *Peer, r *zk.VersionRequest) zk.Error {
 		return zk.BadVersion
 	}
 	return zk.OK
-}
-
-// multi makes all of several changes, or none: each is planned with those before it made. When one fails, what was
-// made is taken back.
-func (c *Core) multi(p *Peer, d *zk.Decoder) (answer, zk.Error) {
-	var r zk.MultiRequest
-	if r.Decode(d); d.Err() != nil {
-		return nil, zk.MarshallingError
-	}
-	c.Stats.Writes++
-	x := c.begin()
-	c.events, c.undone = c.events[:0], c.undone[:0]
-	resp := zk.MultiResponse{Results: make([]zk.PartResult, len(r.Parts))}
-	for i := range r.Parts {
-		if err := c.part(p, x, &r.Parts[i], &resp.Results[i]); err != zk.OK {
-			c.tree.takeBack(c.undone)
-			failed(resp.Results, i, err)
-			return resp.Append, zk.OK
-		}
-	}
-	if len(x.changes) > 0 {
-		c.committed(x)
-	}
-	return resp.Append, zk.OK
-}
-
-// failed fills the results of a multi whose part i has failed.
-func failed(results []zk.PartResult, i int, err zk.Error) {
-	for j := range results {
-		results[j] = zk.PartResult{Op: zk.OpError}
-		switch {
-		case j == i:
-			results[j].Err = err
-		case j > i:
-			results[j].Err = zk.RuntimeInconsistency
-		}
-	}
-}
-
-func (c *Core) part(p *Peer, x *txn, part *zk.Part, res *zk.PartResult) zk.Error {
-	var ch change
-	err := zk.OK
-	res.Op = part.Op
-	switch r := part.Request.(type) {
-	case *zk.CreateRequest:
-		if part.Op != zk.OpCreate {
-			res.Op = zk.OpCreate2
-		}
-		ch, err = c.planCreate(p, r)
-	case *zk.VersionRequest:
-		if part.Op == zk.OpCheck {
-			return c.check(p, r)
-		}
-		ch, err = c.planDelete(p, r)
-	case *zk.SetDataRequest:
-		ch, err = c.planSetData(p, r)
-	default: // reads belong into a multiRead
-		return zk.Unimplemented
-	}
-	if err != zk.OK {
-		return err
-	}
-	x.changes = append(x.changes, ch)
-	last := &x.changes[len(x.changes)-1]
-	c.undone = append(c.undone, c.tree.before(last))
-	var misfit error
-	if c.events, misfit = c.tree.apply(x, last, c.events); misfit != nil {
-		panic("BUG: " + misfit.Error())
-	}
-	o := c.outcome(last)
-	res.Path, res.Stat = o.path, o.stat
-	return zk.OK
-}
-
-// multiRead reads several nodes at one time. Each has an error of its own.
-func (c *Core) multiRead(p *Peer, d *zk.Decoder) (answer, zk.Error) {
-	var r zk.MultiRequest
-	if r.Decode(d); d.Err() != nil {
-		return nil, zk.MarshallingError
-	}
-	resp := zk.MultiResponse{Results: make([]zk.PartResult, len(r.Parts))}
-	for i, part := range r.Parts {
-		res := &resp.Results[i]
-		rr, ok := part.Request.(*zk.ReadRequest)
-		if !ok {
-			*res = zk.PartResult{Op: zk.OpError, Err: zk.Unimplemented}
-			continue
-		}
-		n, err := c.read(p, rr.Path, zk.PermRead)
-		switch {
-		case err != zk.OK:
-			*res = zk.PartResult{Op: zk.OpError, Err: err}
-		case part.Op == zk.OpGetData:
-			*res = zk.PartResult{Op: part.Op, Data: n.data, Stat: n.stat()}
-		default:
-			res.Op = part.Op
-			for name := range n.children {
-				res.Children = append(res.Children, name)
-			}
-		}
-	}
-	return resp.Append, zk.OK
 }

@@ -49,8 +49,13 @@ type ACL struct {
 var OpenACL = []ACL{{PermAll, Anyone}}
 
 // DigestID is the ID of scheme digest for a name and a password: user:base64(sha1(user:password)).
-func DigestID(user, password string) ID {
-	sum := sha1.Sum([]byte(user + ":" + password))
+func DigestID(user, password string) ID { return DigestOf(user + ":" + password) }
+
+// DigestOf is the ID for what an AuthRequest of scheme digest has, which is user:password, or anything: the name is what
+// stands before the first colon.
+func DigestOf(auth string) ID {
+	user, _, _ := strings.Cut(auth, ":")
+	sum := sha1.Sum([]byte(auth))
 	return ID{"digest", user + ":" + base64.StdEncoding.EncodeToString(sum[:])}
 }
 
@@ -72,13 +77,13 @@ func AppendACLs(dst []byte, list []ACL) []byte {
 	return dst
 }
 
-// ACLs reads a vector of entries, nil if it has none.
+// ACLs reads a vector of entries, nil for null.
 func (d *Decoder) ACLs() []ACL {
-	n := d.count(12)
-	if n == 0 {
+	if d.atNull() {
+		d.take(4)
 		return nil
 	}
-	list := make([]ACL, n)
+	list := make([]ACL, d.count(12))
 	for i := range list {
 		list[i] = ACL{Perms(d.Int()), d.id()}
 	}

@@ -3,6 +3,8 @@ package zk
 import (
 	"encoding/binary"
 	"errors"
+	"math"
+	"unicode/utf8"
 )
 
 // ErrDecode says that a message is shorter than what it announces, or not of the form it should have.
@@ -47,8 +49,9 @@ func AppendStrings(dst []byte, v []string) []byte {
 // Decoder reads jute from a slice. After the first error everything reads as zero, so that a record is read without
 // looking at each field; Err tells at the end.
 type Decoder struct {
-	b      []byte
-	failed bool
+	b        []byte
+	failed   bool
+	nullPath bool
 }
 
 // NewDecoder returns a decoder of b, which is only read, and not kept by what is decoded.
@@ -61,6 +64,9 @@ func (d *Decoder) Err() error {
 	}
 	return nil
 }
+
+// NullPath tells whether a path, or a list of paths, was null. They read as empty; a server refuses most of them.
+func (d *Decoder) NullPath() bool { return d.nullPath }
 
 // Left is what was not read yet.
 func (d *Decoder) Left() []byte { return d.b }
@@ -111,22 +117,49 @@ func (d *Decoder) Buffer() []byte {
 	return append(make([]byte, 0, len(v)), v...)
 }
 
-// String reads a string; null is "".
+// String reads a string; null is "". Bytes that are not UTF-8 become U+FFFD, as in Java.
 func (d *Decoder) String() string {
 	n := d.Int()
 	if n == -1 {
 		return ""
 	}
-	return string(d.take(int(n)))
+	b := d.take(int(n))
+	if !utf8.Valid(b) {
+		return string([]rune(string(b)))
+	}
+	return string(b)
 }
 
-// count reads the length of a vector whose items have at least size bytes each; null is 0.
-func (d *Decoder) count(size int) int {
-	n := d.Int()
-	if n == -1 {
-		return 0
+// atNull tells whether what comes next has the length of null.
+func (d *Decoder) atNull() bool {
+	return !d.failed && len(d.b) >= 4 && binary.BigEndian.Uint32(d.b) == math.MaxUint32
+}
+
+// path reads a string that is a path.
+func (d *Decoder) path() string {
+	d.nullPath = d.nullPath || d.atNull()
+	return d.String()
+}
+
+// paths reads a vector of paths, nil if it has none.
+func (d *Decoder) paths() []string {
+	d.nullPath = d.nullPath || d.atNull()
+	n := d.count(4)
+	if n == 0 {
+		return nil
 	}
-	if n < 0 || int64(n)*int64(size) > int64(len(d.b)) {
+	v := make([]string, n)
+	for i := range v {
+		v[i] = d.path()
+	}
+	return v
+}
+
+// count reads the length of a vector whose items have at least size bytes each. Null is 0, and so is, as in Java, any
+// other length below 0.
+func (d *Decoder) count(size int) int {
+	n := max(d.Int(), 0)
+	if int64(n)*int64(size) > int64(len(d.b)) {
 		d.failed = true
 		return 0
 	}

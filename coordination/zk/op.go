@@ -72,7 +72,8 @@ const (
 // CreateMode is what kind of node a create makes (CreateMode's flags).
 type CreateMode int32
 
-// The kinds. A TTL is only taken by OpCreateTTL, Container also by the other creates.
+// The kinds. A TTL is only taken by OpCreateTTL. What makes a container is OpCreateContainer, whatever the kind says:
+// with another create, Container is Persistent, but within a multi.
 const (
 	Persistent           CreateMode = 0
 	Ephemeral            CreateMode = 1

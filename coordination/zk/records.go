@@ -143,7 +143,7 @@ type PathRequest struct{ Path string }
 func (r *PathRequest) Append(dst []byte) []byte { return AppendString(dst, r.Path) }
 
 // Decode is part of Record.
-func (r *PathRequest) Decode(d *Decoder) { r.Path = d.String() }
+func (r *PathRequest) Decode(d *Decoder) { r.Path = d.path() }
 
 // ReadRequest is exists, getData, getChildren or getChildren2.
 type ReadRequest struct {
@@ -157,7 +157,7 @@ func (r *ReadRequest) Append(dst []byte) []byte {
 }
 
 // Decode is part of Record.
-func (r *ReadRequest) Decode(d *Decoder) { r.Path, r.Watch = d.String(), d.Bool() }
+func (r *ReadRequest) Decode(d *Decoder) { r.Path, r.Watch = d.path(), d.Bool() }
 
 // CreateRequest is any of the creates.
 type CreateRequest struct {
@@ -182,7 +182,7 @@ func (r *CreateRequest) Append(dst []byte) []byte {
 
 // Decode is part of Record. WithTTL is to be set before.
 func (r *CreateRequest) Decode(d *Decoder) {
-	r.Path, r.Data, r.ACL, r.Mode = d.String(), d.Buffer(), d.ACLs(), CreateMode(d.Int())
+	r.Path, r.Data, r.ACL, r.Mode = d.path(), d.Buffer(), d.ACLs(), CreateMode(d.Int())
 	if r.WithTTL {
 		r.TTLMillis = d.Long()
 	}
@@ -200,7 +200,7 @@ func (r *VersionRequest) Append(dst []byte) []byte {
 }
 
 // Decode is part of Record.
-func (r *VersionRequest) Decode(d *Decoder) { r.Path, r.Version = d.String(), d.Int() }
+func (r *VersionRequest) Decode(d *Decoder) { r.Path, r.Version = d.path(), d.Int() }
 
 // SetDataRequest is setData. Version -1 is any.
 type SetDataRequest struct {
@@ -216,7 +216,7 @@ func (r *SetDataRequest) Append(dst []byte) []byte {
 
 // Decode is part of Record.
 func (r *SetDataRequest) Decode(d *Decoder) {
-	r.Path, r.Data, r.Version = d.String(), d.Buffer(), d.Int()
+	r.Path, r.Data, r.Version = d.path(), d.Buffer(), d.Int()
 }
 
 // SetACLRequest is setACL. Version, of the ACL, -1 is any.
@@ -232,7 +232,7 @@ func (r *SetACLRequest) Append(dst []byte) []byte {
 }
 
 // Decode is part of Record.
-func (r *SetACLRequest) Decode(d *Decoder) { r.Path, r.ACL, r.Version = d.String(), d.ACLs(), d.Int() }
+func (r *SetACLRequest) Decode(d *Decoder) { r.Path, r.ACL, r.Version = d.path(), d.ACLs(), d.Int() }
 
 // AuthRequest adds an identity to the connection.
 type AuthRequest struct {
@@ -272,9 +272,9 @@ func (r *SetWatchesRequest) Append(dst []byte) []byte {
 // Decode is part of Record.
 func (r *SetWatchesRequest) Decode(d *Decoder) {
 	r.RelativeZxid = d.Long()
-	r.Data, r.Exist, r.Child = d.Strings(), d.Strings(), d.Strings()
+	r.Data, r.Exist, r.Child = d.paths(), d.paths(), d.paths()
 	if r.WithPersistent {
-		r.Persistent, r.PersistentRecursive = d.Strings(), d.Strings()
+		r.Persistent, r.PersistentRecursive = d.paths(), d.paths()
 	}
 }
 
@@ -288,7 +288,7 @@ type WatchRequest struct {
 func (r *WatchRequest) Append(dst []byte) []byte { return AppendInt(AppendString(dst, r.Path), r.Kind) }
 
 // Decode is part of Record.
-func (r *WatchRequest) Decode(d *Decoder) { r.Path, r.Kind = d.String(), d.Int() }
+func (r *WatchRequest) Decode(d *Decoder) { r.Path, r.Kind = d.path(), d.Int() }
 
 // ReconfigRequest changes an ensemble's members.
 type ReconfigRequest struct {

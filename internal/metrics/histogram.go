@@ -59,6 +59,14 @@ func (h *Histogram) Observe(v int64) {
 	h.sum.Add(v)
 }
 
+// ObserveN counts v n times.
+func (h *Histogram) ObserveN(v int64, n uint64) {
+	if n > 0 {
+		h.counts[bucketOf(v)].Add(n)
+		h.sum.Add(v * int64(n))
+	}
+}
+
 // AddTo adds what h has counted to s.
 func (h *Histogram) AddTo(s *Snapshot) {
 	for i := range h.counts {

@@ -8,6 +8,6 @@
 // test prints the end of its log. A log that holds a data race report, a panic or a "BUG:" line fails the test
 // even if nobody looked. Methods of one Broker are for one goroutine, except [Broker.Kill], which is for any.
 //
-// Entry points: [Main] in TestMain, then [Start]; [StartFailing] for starts that must be refused; [Kafka] for a real
-// Kafka broker to compare with.
+// Entry points: [Main] in TestMain, then [Start]; [StartFailing] for starts that must be refused; [Kafka] and
+// [ZooKeeper] for a real one to compare with.
 package testkit

@@ -34,11 +34,17 @@ func StartKafka(tb testing.TB, set ...string) string {
 // Peer runs test/peers/kafka.sh and returns what it prints on standard output.
 func Peer(tb testing.TB, args ...string) string {
 	tb.Helper()
-	cmd := exec.Command(filepath.Join(Root(tb), "test", "peers", "kafka.sh"), args...)
+	return script(tb, "kafka.sh", args...)
+}
+
+// script runs one of the scripts in test/peers.
+func script(tb testing.TB, name string, args ...string) string {
+	tb.Helper()
+	cmd := exec.Command(filepath.Join(Root(tb), "test", "peers", name), args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		tb.Fatalf("kafka.sh %q: %v\n%s%s", args, err, stdout.Bytes(), stderr.Bytes())
+		tb.Fatalf("%s %q: %v\n%s%s", name, args, err, stdout.Bytes(), stderr.Bytes())
 	}
 	return stdout.String()
 }

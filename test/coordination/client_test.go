@@ -34,7 +34,7 @@ func (k *coordinator) start() {
 	k.t.Helper()
 	var err error
 	k.s, err = server.Open(server.Config{Dir: k.dir, Listen: []string{k.addr}, MaxPacket: zk.DefaultMaxPacket,
-		SnapshotEvery: 100_000, Words: []string{"srvr"}, Version: "test", Logger: slog.New(slog.DiscardHandler),
+		SnapshotEvery: 100_000, SnapshotsKept: 3, Words: []string{"srvr"}, Version: "test", Logger: slog.New(slog.DiscardHandler),
 		Limits: server.Limits{Tick: k.tick, MinSessionTimeout: 2 * k.tick, MaxSessionTimeout: time.Minute, Watches: 100_000,
 			Nodes: 1_000_000, Depth: 100, ServerID: 1, TTLNodes: true}})
 	if err != nil {
@@ -47,7 +47,7 @@ func (k *coordinator) stop() {
 	if k.s == nil {
 		return
 	}
-	if err := k.s.Close(context.Background()); err != nil {
+	if err := k.s.Close(); err != nil {
 		k.t.Error(err)
 	}
 	k.s = nil

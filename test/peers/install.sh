@@ -1,25 +1,37 @@
 #!/usr/bin/env bash
-# Installs what tests need beyond Go and make, as Debian packages: a Java runtime, Maven, kcat, shellcheck, gcc
-# and strace.
+# Installs what tests need beyond Go and make, as Debian packages: a Java runtime, Maven, kcat, shellcheck, gcc,
+# strace, and ZooKeeper's client for Python with its tests.
 # Does nothing where all are there. Without root it says what to install, and fails.
 #
 #   install.sh [--check] [PROGRAM...]
 #
-# PROGRAM is java, mvn, kcat, shellcheck, gcc or strace; all of them without arguments.
+# PROGRAM is java, mvn, kcat, shellcheck, gcc, strace or kazoo; all of them without arguments.
 # --check: install nothing, only say what is missing.
 
 set -euo pipefail
 
-declare -A package=([java]=openjdk-17-jre-headless [mvn]=maven [kcat]=kcat [shellcheck]=shellcheck [gcc]=gcc [strace]=strace)
+declare -A package=([kazoo]="python3-kazoo python3-pytest python3-pytest-timeout python3-mock python3-objgraph"
+  [java]=openjdk-17-jre-headless [mvn]=maven [kcat]=kcat [shellcheck]=shellcheck [gcc]=gcc [strace]=strace)
 check=''
 if [[ ${1:-} == --check ]]; then
   check=1
   shift
 fi
 missing=()
-for program in "${@:-java mvn kcat shellcheck gcc strace}"; do
+
+# there PROGRAM: it is installed. Debian's modules are those of Debian's own Python.
+there() {
+  if [[ $1 == kazoo ]]; then
+    /usr/bin/python3 -c 'import kazoo, pytest, pytest_timeout, mock, objgraph' 2>/dev/null
+  else
+    command -v "$1" >/dev/null
+  fi
+}
+
+for program in "${@:-java mvn kcat shellcheck gcc strace kazoo}"; do
   for p in $program; do
-    command -v "$p" >/dev/null || missing+=("${package[$p]}")
+    # shellcheck disable=SC2206  # several packages may be behind a name
+    there "$p" || missing+=(${package[$p]})
   done
 done
 ((${#missing[@]})) || exit 0

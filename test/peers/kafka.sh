@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Apache Kafka 4.3.0 (KRaft mode) on loopback, to test and measure against.
+# Apache Kafka 4.3.0 (KRaft mode), or 3.9.1 in ZooKeeper mode, on loopback, to test and measure against.
 #
 #   kafka.sh start [OPTION...]     start, wait until it answers, print host:port of all brokers
 #   kafka.sh stop [--data DIR]     stop, keep the data
@@ -9,12 +9,16 @@
 #   kafka.sh fetch                 fetch the jars and do nothing else
 #
 # Options of start:
-#   --port N         port of the first broker (29092; 0: any free one); the next broker has N+1 and so on
+#   --port N         port of the first broker (29092, with --zookeeper 39092; 0: any free one); the next broker has N+1 and so on
 #   --brokers N      how many brokers, each with a controller in it (1)
 #   --data DIR       where the brokers' folders are (below ${PEERS_DIR:-~/.cache/sluice-test-peers})
 #   --set KEY=VALUE  a broker property; may be given several times
 #   --heap SIZE      heap of each broker's JVM (1G)
 #   --log-level L    of the broker's log: trace, debug, info, warn, error (warn)
+#   --zookeeper C    Kafka 3.9.1 in ZooKeeper mode; C is its zookeeper.connect, such as 127.0.0.1:2181/chroot
+#
+# stop, clean and pids without --data are about the brokers of both modes. The tools are those of 4.3.0, which work with
+# either.
 #
 # Environment, for the tools: KAFKA_CLI_HEAP (512M), KAFKA_CLI_LOG_LEVEL (error), KAFKA_CLI_TIER (4: all compilers of
 # the JVM; 1 starts faster and runs slower). For all: PEERS_DIR, where jars and data are kept; JAVA_HOME.
@@ -22,8 +26,7 @@
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-release=kafka-4.3.0
-classpath="$cache/jars/$release/*"
+version=4.3.0 zookeeper=''
 
 # The flags that the release's own start scripts give to the JVM, so that figures are those of a stock broker.
 flags=(-server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35
@@ -80,28 +83,43 @@ run_tool() {
   name=${name%.sh}
   class=$(tool_class "$name") || fail "no tool $1; 'kafka.sh cli' lists them"
   shift
-  jars "$here/pom.xml" "$release"
+  kafka_jars
   java=$(java_bin)
   exec "$java" "-Xmx${KAFKA_CLI_HEAP:-512M}" "${flags[@]}" -XX:TieredStopAtLevel="${KAFKA_CLI_TIER:-4}" \
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=${KAFKA_CLI_LOG_LEVEL:-error}" -cp "$classpath" "$class" "$@"
 }
 
-# free_ports N prints a port P such that nobody listens on P .. P+N-1 or the controllers' ports above them.
-free_ports() {
-  local try p
-  for ((try = 0; try < 200; try++)); do
-    local first=$((20000 + (RANDOM << 15 | RANDOM) % 12000)) taken=''
-    for ((p = first; p < first + 2 * $1; p++)); do
-      port_free "$p" || taken=1
-    done
-    [[ $taken ]] || { echo "$first"; return; }
-  done
-  fail "no free ports found"
+# kafka_jars makes sure that the jars of the version are there, and sets the class path.
+kafka_jars() {
+  jars "$here/pom.xml" "kafka-$version" "-Dkafka.version=$version"
+  classpath="$cache/jars/kafka-$version/*"
 }
 
 # properties I prints the configuration of broker I (from 1). Kafka's defaults, save where one machine needs other ones.
 properties() {
-  local i voters='' copies=$((brokers < 3 ? brokers : 3))
+  local copies=$((brokers < 3 ? brokers : 3))
+  if [[ $zookeeper ]]; then
+    cat <<END
+broker.id=$1
+zookeeper.connect=$zookeeper
+listeners=PLAINTEXT://127.0.0.1:$((port + $1 - 1))
+END
+  else
+    kraft_properties "$1" "$copies"
+  fi
+  cat <<END
+log.dirs=$base/node-$1/data
+offsets.topic.replication.factor=$copies
+transaction.state.log.replication.factor=$copies
+transaction.state.log.min.isr=$((copies > 2 ? 2 : 1))
+group.initial.rebalance.delay.ms=0
+END
+  ((${#settings[@]} == 0)) || printf '%s\n' "${settings[@]}"
+}
+
+# kraft_properties I COPIES prints what is of KRaft mode only.
+kraft_properties() {
+  local i voters=''
   for ((i = 1; i <= brokers; i++)); do
     voters+=${voters:+,}$i@127.0.0.1:$((port + brokers + i - 1))
   done
@@ -113,15 +131,9 @@ advertised.listeners=PLAINTEXT://127.0.0.1:$((port + $1 - 1))
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.voters=$voters
-log.dirs=$base/node-$1/data
-offsets.topic.replication.factor=$copies
-transaction.state.log.replication.factor=$copies
-transaction.state.log.min.isr=$((copies > 2 ? 2 : 1))
-share.coordinator.state.topic.replication.factor=$copies
-share.coordinator.state.topic.min.isr=$((copies > 2 ? 2 : 1))
-group.initial.rebalance.delay.ms=0
+share.coordinator.state.topic.replication.factor=$2
+share.coordinator.state.topic.min.isr=$(($2 > 2 ? 2 : 1))
 END
-  ((${#settings[@]} == 0)) || printf '%s\n' "${settings[@]}"
 }
 
 # make_nodes writes the brokers' folders. A folder made for another layout is refused: the quorum is in its data.
@@ -138,7 +150,7 @@ make_nodes() {
     dir=$base/node-$i
     mkdir -p "$dir"
     properties "$i" >"$dir/server.properties"
-    [[ -e $dir/data/meta.properties ]] ||
+    [[ $zookeeper || -e $dir/data/meta.properties ]] ||
       "$java" -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=error -cp "$classpath" \
         kafka.tools.StorageTool format -t "$cluster" -c "$dir/server.properties" >"$dir/log" 2>&1 ||
       fail_with_log "$dir" "formatting $dir failed"
@@ -158,9 +170,9 @@ answers() {
 
 start() {
   local i dir addresses=''
-  jars "$here/pom.xml" "$release"
+  kafka_jars
   java=$(java_bin)
-  if ((port == 0)); then port=$(free_ports "$brokers"); fi
+  if ((port == 0)); then port=$(free_ports $((2 * brokers))); fi
   for ((i = 1; i <= brokers; i++)); do
     if node_pid "$base/node-$i" >/dev/null; then fail "a broker already runs in $base"; fi
     port_free $((port + i - 1)) || fail "port $((port + i - 1)) is taken: give another --port"
@@ -190,7 +202,7 @@ case $verb in
   help | -h | --help) usage; exit ;;
 esac
 
-port=29092 brokers=1 base=$cache/run/$release heap=1G level=warn settings=() java=''
+port='' brokers=1 base='' heap=1G level=warn settings=() java=''
 while (($#)); do
   [[ $# -ge 2 ]] || fail "$1 needs a value, or is no option; see kafka.sh help"
   case $1 in
@@ -200,20 +212,29 @@ while (($#)); do
     --set) settings+=("$2") ;;
     --heap) heap=$2 ;;
     --log-level) level=$2 ;;
+    --zookeeper) zookeeper=$2 version=3.9.1 ;;
     *) fail "no option $1; see kafka.sh help" ;;
   esac
   shift 2
 done
 
+[[ $zookeeper ]] && port=${port:-39092} || port=${port:-29092}
+if [[ $base || $verb == start || $verb == fetch ]]; then
+  bases=("${base:=$cache/run/kafka-$version}")
+else
+  bases=("$cache/run/kafka-4.3.0" "$cache/run/kafka-3.9.1")
+fi
+
 shopt -s nullglob
-nodes=("$base"/node-*)
+nodes=()
+for base in "${bases[@]}"; do nodes+=("$base"/node-*); done
 case $verb in
-  fetch) jars "$here/pom.xml" "$release" ;;
+  fetch) kafka_jars ;;
   start) start ;;
   stop) stop_nodes "${nodes[@]}" ;;
   clean)
     stop_nodes "${nodes[@]}"
-    rm -rf "${nodes[@]}" "$base/layout"
+    rm -rf "${nodes[@]}" "${bases[@]/%//layout}"
     ;;
   pids) for node in "${nodes[@]}"; do node_pid "$node" || true; done ;;
   *) fail "no command $verb; see kafka.sh help" ;;

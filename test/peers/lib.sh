@@ -28,21 +28,22 @@ java_bin() {
   command -v "$java"
 }
 
-# jars POM NAME: make sure that the jars of POM are in $cache/jars/NAME.
+# jars POM NAME [MVN-ARG...]: make sure that the jars of POM are in $cache/jars/NAME.
 # They are copied beside it and renamed, so parallel first calls are harmless and an interrupted one is repeated.
 jars() {
-  local pom=$1 dir=$cache/jars/$2 part
+  local pom=$1 name=$2 dir=$cache/jars/$2 part
+  shift 2
   [[ ! -d $dir ]] || return 0
   command -v mvn >/dev/null ||
     fail "mvn is missing, which fetches the jars. Debian has it as maven (see $here/install.sh)"
   mkdir -p "$cache/jars"
   part=$(mktemp -d "$dir.part.XXXXXX")
-  echo "fetching $2 with Maven ..." >&2
-  if ! mvn -q -B -f "$pom" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$part/jars" \
+  echo "fetching $name with Maven ..." >&2
+  if ! mvn -q -B -f "$pom" "$@" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$part/jars" \
     >"$part/mvn.log" 2>&1; then
     cat "$part/mvn.log" >&2
     rm -rf "$part"
-    fail "Maven could not fetch the jars of $2"
+    fail "Maven could not fetch the jars of $name"
   fi
   mv -T "$part/jars" "$dir" 2>/dev/null || [[ -d $dir ]]
   rm -rf "$part"
@@ -108,3 +109,16 @@ stop_nodes() {
 
 # port_free PORT: nobody listens on it on loopback.
 port_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# free_ports N prints a port P such that nobody listens on P .. P+N-1.
+free_ports() {
+  local try p
+  for ((try = 0; try < 200; try++)); do
+    local first=$((20000 + (RANDOM << 15 | RANDOM) % 12000)) taken=''
+    for ((p = first; p < first + $1; p++)); do
+      port_free "$p" || taken=1
+    done
+    [[ $taken ]] || { echo "$first"; return; }
+  done
+  fail "no free ports found"
+}
