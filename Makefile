@@ -45,7 +45,7 @@ lint: ## gofmt, vet, staticcheck, import layers and other rules of the tree, she
 fuzz-smoke: ## each fuzz test for some seconds
 	@grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed 's|/[^/]*:func | |' | sort -u | \
 	while read -r package name; do \
-		echo "$$package $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime 5s "$$package"; \
+		echo "$$package $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime 5s -fuzzminimizetime 10x "$$package"; \
 	done
 
 faults: build ## disks that are full (tmpfs) or fail (strace), under load; as root, or in namespaces of their own

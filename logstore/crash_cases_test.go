@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/sluice-mq/sluice/internal/crashdisk"
 	"github.com/sluice-mq/sluice/wire/batch"
 )
 
@@ -16,9 +17,9 @@ import (
 // then brings no older segment back. So too when a load has removed what a crash left below the start.
 func TestDeletedStaysDeleted(t *testing.T) {
 	tmp := tempDir(t)
-	k := startDisk(filepath.Join(tmp, "live"), tree{})
-	defer k.trace.End()
-	d := openTest(t, k.dir, small())
+	k := crashdisk.Start(filepath.Join(tmp, "live"), crashdisk.Tree{})
+	defer k.End()
+	d := openTest(t, k.Dir(), small())
 	l := createTest(t, d, "t")
 	for i := range 40 {
 		appendTest(t, l, makeBatch(1, 200, int64(i), batch.None), nil)
@@ -38,11 +39,11 @@ func TestDeletedStaysDeleted(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 1))
 	for i := range 40 {
 		dir := filepath.Join(tmp, fmt.Sprint(i))
-		left := k.crash(rnd, k.calls(), true)
-		if err := left.writeTo(dir); err != nil {
+		left := k.Crash(rnd, k.Calls(), true)
+		if err := left.WriteTo(dir); err != nil {
 			t.Fatal(err)
 		}
-		again := startDisk(dir, left)
+		again := crashdisk.Start(dir, left)
 		d := openTest(t, dir, small())
 		if l := d.Logs()[0]; l.StartOffset() != start || l.EndOffset() != 40 {
 			t.Fatalf("after power cut %d the log has %d to %d", i, l.StartOffset(), l.EndOffset())
@@ -50,10 +51,10 @@ func TestDeletedStaysDeleted(t *testing.T) {
 		if err := d.Trim(); err != nil {
 			t.Fatal(err)
 		}
-		left = again.crash(rnd, again.calls(), true)
-		again.trace.End()
+		left = again.Crash(rnd, again.Calls(), true)
+		again.End()
 		d.Close()
-		if err := left.writeTo(dir + "-again"); err != nil {
+		if err := left.WriteTo(dir + "-again"); err != nil {
 			t.Fatal(err)
 		}
 		if l := openTest(t, dir+"-again", small()).Logs()[0]; l.StartOffset() != start {
@@ -66,15 +67,15 @@ func TestDeletedStaysDeleted(t *testing.T) {
 func TestBegunAnewTwice(t *testing.T) {
 	dir, _ := crashed(t, 10, 0)
 	mustWrite(t, filepath.Join(dir, logStartFile), []byte("0\n1\nt 0 5000\n"))
-	var trees [2]tree
+	var trees [2]crashdisk.Tree
 	for i := range trees {
 		openTest(t, dir, small())
-		left, err := readTree(dir)
+		left, err := crashdisk.ReadTree(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
 		trees[i], dir = left, dir+"x"
-		if err := left.writeTo(dir); err != nil {
+		if err := left.WriteTo(dir); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -123,9 +124,9 @@ func readAllGaps(t *testing.T, l *Log) (out []batch.Batch) {
 // TestManyCreatedLast: logs that are made with one sync of the file system for all outlive a power cut.
 func TestManyCreatedLast(t *testing.T) {
 	tmp := tempDir(t)
-	k := startDisk(filepath.Join(tmp, "live"), tree{})
-	defer k.trace.End()
-	d := openTest(t, k.dir, small())
+	k := crashdisk.Start(filepath.Join(tmp, "live"), crashdisk.Tree{})
+	defer k.End()
+	d := openTest(t, k.Dir(), small())
 	list := make([]NewLog, syncAllAbove+1)
 	for i := range list {
 		list[i] = NewLog{Topic: "t", Partition: int32(i), TopicID: [16]byte{1}, Epoch: -1}
@@ -136,7 +137,7 @@ func TestManyCreatedLast(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 3))
 	for i := range 5 {
 		dir := filepath.Join(tmp, fmt.Sprint(i))
-		if err := k.crash(rnd, k.calls(), true).writeTo(dir); err != nil {
+		if err := k.Crash(rnd, k.Calls(), true).WriteTo(dir); err != nil {
 			t.Fatal(err)
 		}
 		logs := openTest(t, dir, small()).Logs()

@@ -14,11 +14,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sluice-mq/sluice/internal/crashdisk"
 	"github.com/sluice-mq/sluice/wire/batch"
 )
 
 // TestCrashModel does random operations on the logs of a directory, lets the power fail or kills the process between
-// any two of their system calls, and holds what is found afterwards against what was promised: see disk and crashModel.
+// any two of their system calls, and holds what is found afterwards against what was promised: see crashdisk and crashModel.
 //
 // SLUICE_MODEL_OPS is how many operations are done for each seed, SLUICE_MODEL_SEED the first seed, SLUICE_MODEL_SEEDS
 // how many there are. A seed determines the operations and the crashes, but not how goroutines of the Dir take turns.
@@ -29,7 +30,7 @@ func TestCrashModel(t *testing.T) {
 			t.Parallel()
 			tmp := tempDir(t)
 			synctest.Test(t, func(t *testing.T) {
-				r := &crashRun{T: t, tmp: tmp, rnd: rand.New(rand.NewPCG(uint64(seed), 2)), opened: map[*Dir]*disk{}}
+				r := &crashRun{T: t, tmp: tmp, rnd: rand.New(rand.NewPCG(uint64(seed), 2)), opened: map[*Dir]*crashdisk.Disk{}}
 				defer r.closeAll()
 				r.run(ops)
 				t.Logf("%d operations, %d crashes, %d recoveries that crashed, %d records appended, %d rounds of compaction",
@@ -46,12 +47,12 @@ type crashRun struct {
 	tmp  string
 	made int // directories so far
 	o    Options
-	disk *disk
+	disk *crashdisk.Disk
 	dir  *Dir
 	m    crashModel
 
-	opened map[*Dir]*disk // and not closed yet
-	held   []heldSpan     // read before truncations
+	opened map[*Dir]*crashdisk.Disk // and not closed yet
+	held   []heldSpan               // read before truncations
 	ts     int64
 	ids    byte
 	last   string // what is being done, for messages
@@ -103,7 +104,7 @@ func (r *crashRun) run(n int) {
 	}
 	r.o.Listener.Cleaned = func(l *Log, c Cleaning) { r.cleaned = &cleanedRound{l, c} }
 	r.m.logs = map[string]*logModel{}
-	r.start(tree{})
+	r.start(crashdisk.Tree{})
 	total := 0
 	for _, op := range ops {
 		total += op.weight
@@ -122,16 +123,16 @@ func (r *crashRun) run(n int) {
 }
 
 // start makes a directory of what t says and opens it.
-func (r *crashRun) start(t tree) {
+func (r *crashRun) start(t crashdisk.Tree) {
 	r.made++
 	path := filepath.Join(r.tmp, fmt.Sprint(r.made))
-	r.must(t.writeTo(path))
-	r.disk = startDisk(path, t)
+	r.must(t.WriteTo(path))
+	r.disk = crashdisk.Start(path, t)
 	r.open()
 }
 
 func (r *crashRun) open() {
-	d, err := OpenDir(r.disk.dir, testID, r.o)
+	d, err := OpenDir(r.disk.Dir(), testID, r.o)
 	r.must(err)
 	r.dir = d
 	r.opened[d] = r.disk
@@ -144,16 +145,16 @@ func (r *crashRun) open() {
 }
 
 // stop ends the process that has the directory open, and removes it.
-func (r *crashRun) stop(d *Dir, k *disk) {
-	k.trace.End()
+func (r *crashRun) stop(d *Dir, k *crashdisk.Disk) {
+	k.End()
 	d.Close()
 	delete(r.opened, d)
-	r.must(os.RemoveAll(k.dir))
+	r.must(os.RemoveAll(k.Dir()))
 }
 
 func (r *crashRun) closeAll() {
 	for d, k := range r.opened {
-		k.trace.End()
+		k.End()
 		d.Close()
 	}
 }
@@ -192,7 +193,7 @@ func (r *crashRun) step(name string, do func(r *crashRun, l *Log, m *logModel)) 
 	}
 	r.m.begin()
 	r.lasts = nil
-	from := r.disk.calls()
+	from := r.disk.Calls()
 	do(r, l, m)
 	if r.rnd.IntN(10) > 0 { // else what the Dir does by itself goes on beside the next operation
 		synctest.Wait()
@@ -219,27 +220,27 @@ func (r *crashRun) crash(from int) {
 
 func (r *crashRun) crashOnce(op string, from int, adopt bool) {
 	r.crashes++
-	n, power := from+r.rnd.IntN(r.disk.calls()-from+1), r.rnd.IntN(4) > 0
-	t := r.disk.crash(r.rnd, n, power)
+	n, power := from+r.rnd.IntN(r.disk.Calls()-from+1), r.rnd.IntN(4) > 0
+	t := r.disk.Crash(r.rnd, n, power)
 	old, oldDir := r.disk, r.dir
 	how := fmt.Sprintf("crash (power cut %v) at call %d of", power, n)
 	r.last = fmt.Sprintf("%s %s", how, op)
 	trouble := func() {
 		if r.Failed() {
-			r.Logf("calls of the operation and before it:\n%s", old.describe(max(0, from-60)))
+			r.Logf("calls of the operation and before it:\n%s", old.Describe(max(0, from-60)))
 		}
 	}
 	defer trouble()
 	r.start(t)
 	for depth := 0; r.rnd.IntN(4) == 0 && depth < 3; depth++ { // recovery is interrupted as well
 		r.nested++
-		n, power := r.rnd.IntN(r.disk.calls()+1), r.rnd.IntN(4) > 0
-		t := r.disk.crash(r.rnd, n, power)
+		n, power := r.rnd.IntN(r.disk.Calls()+1), r.rnd.IntN(4) > 0
+		t := r.disk.Crash(r.rnd, n, power)
 		r.last += fmt.Sprintf(", then (power cut %v) at call %d of recovery", power, n)
 		r.stop(r.dir, r.disk)
 		r.start(t)
 	}
-	if _, clean := r.disk.base[cleanShutdownFile]; !clean {
+	if _, clean := r.disk.Base()[cleanShutdownFile]; !clean {
 		r.checkAgain()
 	}
 	found := r.check()
@@ -254,16 +255,16 @@ func (r *crashRun) crashOnce(op string, from int, adopt bool) {
 
 // checkAgain: a second recovery changes nothing.
 func (r *crashRun) checkAgain() {
-	before, err := readTree(r.disk.dir)
+	before, err := crashdisk.ReadTree(r.disk.Dir())
 	r.must(err)
 	r.made++
 	path := filepath.Join(r.tmp, fmt.Sprint(r.made))
-	r.must(before.writeTo(path))
+	r.must(before.WriteTo(path))
 	d, err := OpenDir(path, testID, r.o)
 	r.must(err)
 	defer d.Close()
 	synctest.Wait()
-	after, err := readTree(path)
+	after, err := crashdisk.ReadTree(path)
 	r.must(err)
 	for name := range mergedKeys(before, after) {
 		if a, there := after[name]; filepath.Base(name) != lockFile && (!bytes.Equal(a, before[name]) || there != (before[name] != nil || a == nil && hasKey(before, name))) {
@@ -278,9 +279,9 @@ func (r *crashRun) checkAgain() {
 	r.must(os.RemoveAll(path))
 }
 
-func hasKey(t tree, name string) bool { _, ok := t[name]; return ok }
+func hasKey(t crashdisk.Tree, name string) bool { _, ok := t[name]; return ok }
 
-func mergedKeys(a, b tree) map[string]bool {
+func mergedKeys(a, b crashdisk.Tree) map[string]bool {
 	all := map[string]bool{}
 	for k := range a {
 		all[k] = true

@@ -33,7 +33,7 @@ func (f *configFlags) register(cmd *cobra.Command) {
 func (f *configFlags) load(p *program) (*config.Values, error) {
 	in := config.Input{
 		Environ:  p.environ,
-		Reserved: []string{envConfig, envBootstrap},
+		Reserved: []string{envConfig, envBootstrap, envZooKeeper},
 		Sets:     f.sets,
 		FileName: f.file,
 	}

@@ -32,6 +32,7 @@ type consumeFlags struct {
 	exit   bool
 	follow bool
 	output string
+	shared groupFlags
 
 	line      recordFormat
 	topic     string
@@ -45,15 +46,19 @@ func newConsumeCommand() *cobra.Command {
 		Short: "Print records of a topic",
 		Long: "Print records of a topic, by default the value of each and a newline, and wait for more.\n\n" +
 			"Records of one partition come in order. If records cannot be read, such as those that were deleted while\n" +
-			"reading, the exit code is not 0.\n\n" + formatHelp,
+			"reading, the exit code is not 0.\n\n" + groupHelp + "\n\n" + formatHelp,
 		Example: `  sluice consume orders --exit
   sluice consume orders/0 --from 1500 -n 10 -f '%o %k=%v\n'
-  sluice consume orders --from end -o json`,
+  sluice consume orders --from end -o json
+  sluice consume orders --zookeeper 127.0.0.1:2181 --group billing`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: f.completeTopics,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.parse(args[0]); err != nil {
 				return usageError(err)
+			}
+			if f.shared.zookeeper != "" {
+				return f.runGroup(cmd)
 			}
 			return f.run(cmd)
 		},
@@ -65,6 +70,7 @@ func newConsumeCommand() *cobra.Command {
 	fl.StringVarP(&f.format, "format", "f", `%v\n`, "format of the output")
 	fl.BoolVarP(&f.exit, "exit", "e", false, "end at what is the end of each partition when beginning")
 	fl.BoolVar(&f.follow, "follow", false, "wait for more at the end (the default)")
+	f.shared.register(cmd)
 	addOutput(cmd, &f.output, "format", "json")
 	return cmd
 }
@@ -91,6 +97,9 @@ func (f *consumeFlags) parse(arg string) error {
 	case f.exit && f.follow:
 		return errors.New("--exit and --follow exclude each other")
 	}
+	if err := f.checkGroup(); err != nil {
+		return err
+	}
 	var err error
 	if f.line, err = parseFormat(f.format, "tpokvhd"); err != nil {
 		return fmt.Errorf("-f: %w", err)
@@ -101,13 +110,17 @@ func (f *consumeFlags) parse(arg string) error {
 // extent is what to read of one partition: from begin up to end.
 type extent struct{ begin, end int64 }
 
-func (f *consumeFlags) run(cmd *cobra.Command) error {
-	ctx := cmd.Context()
-	c, err := f.dial(ctx, programOf(cmd),
-		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(1<<20), kgo.MaxConcurrentFetches(4),
+func consumeOptions() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(1 << 20), kgo.MaxConcurrentFetches(4),
 		kgo.KeepControlRecords(),                    // so that the end is seen when it is a transaction's marker
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // offsets that are gone are an error, not skipped
-	)
+	}
+}
+
+func (f *consumeFlags) run(cmd *cobra.Command) error {
+	ctx := cmd.Context()
+	c, err := f.dial(ctx, programOf(cmd), consumeOptions()...)
 	if err != nil {
 		return err
 	}
@@ -227,6 +240,7 @@ type printer struct {
 	flags   *consumeFlags
 	w       *bufio.Writer
 	left    map[int32]extent // partitions whose end has not been reached
+	next    map[int32]int64  // the offset behind what was written, if somebody wants to know
 	printed int64
 	buf     []byte
 }
@@ -247,10 +261,13 @@ func (p *printer) print(fetches kgo.Fetches) (done bool, err error) {
 		if p.flags.exit && !pending {
 			continue // beyond what was the end
 		}
-		if !r.Attrs.IsControl() && !(p.flags.exit && r.Offset >= e.end) {
+		if r.Attrs.IsControl() {
+			p.wrote(r) // nothing
+		} else if !(p.flags.exit && r.Offset >= e.end) {
 			if err := p.record(r); err != nil {
 				return true, err
 			}
+			p.wrote(r)
 			if p.printed++; p.printed == p.flags.count {
 				return true, p.w.Flush()
 			}
@@ -260,6 +277,12 @@ func (p *printer) print(fetches kgo.Fetches) (done bool, err error) {
 		}
 	}
 	return p.flags.exit && len(p.left) == 0, p.w.Flush()
+}
+
+func (p *printer) wrote(r *kgo.Record) {
+	if p.next != nil {
+		p.next[r.Partition] = r.Offset + 1
+	}
 }
 
 func (p *printer) record(r *kgo.Record) error {

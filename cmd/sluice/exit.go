@@ -19,6 +19,7 @@ const (
 	exitConfig      = 3
 	exitUnreachable = 4
 	exitKafka       = 5
+	exitLost        = 8
 	exitInterrupted = 130 // 128 + SIGINT, as shells have it
 )
 
@@ -27,19 +28,26 @@ const exitCodeHelp = `Exit codes:
   1    failed for a reason of this machine (file, memory, port) or of the program
   2    the command line is wrong
   3    the configuration is wrong
-  4    no broker could be reached
-  5    a broker answered with an error
+  4    no broker, or no coordinator, could be reached
+  5    a broker or coordinator answered with an error
   6    a measurement was made, but is not valid
   7    a log directory is damaged
+  8    a lock or a leadership was lost while the command ran
   130  interrupted by a signal before it was done`
 
-// exitError is an error with the exit code that it leads to.
+// exitError is an error with the exit code that it leads to. Without an error it is a command's that was run, which has
+// said itself what it had to say.
 type exitError struct {
 	code int
 	err  error
 }
 
-func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
 func (e *exitError) Unwrap() error { return e.err }
 
 // usageError marks err as a mistake in the command line.
@@ -63,6 +71,9 @@ func report(ctx context.Context, w io.Writer, cmd *cobra.Command, err error) int
 		code = exitKafka
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		code, err = exitInterrupted, errors.New("interrupted")
+	}
+	if e != nil && e.err == nil {
+		return code
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		fmt.Fprintf(w, "%s: %s\n", cmd.CommandPath(), line)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -24,9 +25,27 @@ func sluice(t *testing.T, stdin string, args ...string) result {
 }
 
 func sluiceWith(ctx context.Context, stdin io.Reader, environ []string, args ...string) result {
-	var out, errs bytes.Buffer
+	var out, errs buffer
 	code := run(ctx, program{args: args, environ: environ, stdin: stdin, stdout: &out, stderr: &errs})
 	return result{code, out.String(), errs.String()}
+}
+
+// buffer may be written to from several goroutines, as a file may: a command that is run writes there too.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
 }
 
 // want checks exit code and that the texts contain what is given.

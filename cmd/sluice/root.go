@@ -22,6 +22,7 @@ type program struct {
 const (
 	envConfig    = "SLUICE_CONFIG"    // default of --config
 	envBootstrap = "SLUICE_BOOTSTRAP" // default of --bootstrap
+	envZooKeeper = "SLUICE_ZOOKEEPER" // default of --server of the zk verbs
 )
 
 // getenv returns the value of an environment variable, empty if it is not there.
@@ -80,6 +81,7 @@ func newRootCommand() *cobra.Command {
 		newTopicCommand(),
 		newProduceCommand(),
 		newConsumeCommand(),
+		newZKCommand(),
 		newLogCommand(),
 		newConfigCommand(),
 		newVersionCommand(),

@@ -149,6 +149,38 @@ func (s *Session) line(ctx context.Context, dir, prefix string) ([]place, error)
 	return places(names, prefix), nil
 }
 
+// Place is a node in the line of an election or a lock.
+type Place struct {
+	Path string
+	Data []byte
+	Stat zk.Stat
+}
+
+// Line returns who is in the line below dir, the first one first: the holder. prefix is an Election's or "lock-".
+func (s *Session) Line(ctx context.Context, dir, prefix string) ([]Place, error) {
+	var list []Place
+	err := Retry(ctx, func() error {
+		list = nil
+		line, err := s.line(ctx, dir, prefix)
+		if err != nil {
+			return err
+		}
+		for _, p := range line {
+			path := zk.Join(dir, p.name)
+			data, stat, err := s.Get(ctx, path)
+			if errors.Is(err, zk.NoNode) {
+				continue // it has just gone
+			}
+			if err != nil {
+				return err
+			}
+			list = append(list, Place{path, data, stat})
+		}
+		return nil
+	})
+	return list, err
+}
+
 func places(names []string, prefix string) []place {
 	var line []place
 	for _, name := range names {

@@ -163,7 +163,7 @@ func (r *Registry) PartitionStates(ctx context.Context, list []TopicPartition) (
 		case errors.Is(err, ErrNotFound):
 			return nil
 		case errors.As(err, &bad):
-			broken[i] = err
+			states[i], broken[i] = nil, err
 			return nil
 		}
 		return err

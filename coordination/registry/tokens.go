@@ -64,7 +64,7 @@ func (r *Registry) Tokens(ctx context.Context) ([]*Token, error) {
 		case errors.Is(err, ErrNotFound):
 			return nil
 		case errors.As(err, &bad):
-			broken[i] = err
+			list[i], broken[i] = nil, err
 			return nil
 		}
 		return err

@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"net"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,12 +76,11 @@ func (s *Server) accept(l *net.TCPListener, secured bool) {
 
 func (s *Server) admit(nc *net.TCPConn, secured bool) {
 	from := nc.RemoteAddr().(*net.TCPAddr).AddrPort()
-	ip := netip.AddrFrom4([4]byte{})
-	if ip = from.Addr().Unmap(); !s.admission.enter(ip.String()) {
+	c := &conn{s: s, fd: -1, addr: from.Addr().Unmap().String(), port: from.Port()}
+	if !s.admission.enter(c.addr) {
 		nc.Close()
 		return
 	}
-	c := &conn{s: s, fd: -1, addr: ip.String(), port: from.Port()}
 	c.ids = []zk.ID{{Scheme: "ip", ID: c.addr}}
 	if secured {
 		s.wg.Go(func() { s.serveTLS(c, nc) })

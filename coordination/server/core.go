@@ -296,7 +296,7 @@ func (n *node) over(wallMillis int64) bool {
 	case n.created > 0:
 		return true
 	default:
-		return wallMillis-n.ctime > unusedAfter.Milliseconds()
+		return wallMillis-n.mtime > unusedAfter.Milliseconds()
 	}
 }
 

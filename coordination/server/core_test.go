@@ -25,6 +25,8 @@ type client struct {
 	resp zk.ConnectResponse
 	got  [][]byte // packets not looked at yet
 	end  bool
+	// others are given what x's requests make for them.
+	others []*client
 }
 
 func dial(t *testing.T, c *Core, req zk.ConnectRequest) *client {
@@ -44,7 +46,7 @@ func dial(t *testing.T, c *Core, req zk.ConnectRequest) *client {
 func (x *client) collect(others ...*client) {
 	_, _, out := x.c.Take()
 	for _, o := range out {
-		for _, y := range append(others, x) {
+		for _, y := range append(append(others, x), x.others...) {
 			if y.p == o.Peer {
 				y.take(o)
 				break

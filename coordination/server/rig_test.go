@@ -158,6 +158,10 @@ func (w *wire) receive() (h zk.ReplyHeader, d *zk.Decoder) {
 func (w *wire) call(op zk.Op, r zk.Record) (events []string, err zk.Error, d *zk.Decoder) {
 	w.t.Helper()
 	w.send(op, r)
+	xid := w.xid
+	if op == zk.OpPing {
+		xid = zk.XidPing
+	}
 	for {
 		h, d := w.receive()
 		if h.Xid == zk.XidNotification {
@@ -166,12 +170,8 @@ func (w *wire) call(op zk.Op, r zk.Record) (events []string, err zk.Error, d *zk
 			events = append(events, fmt.Sprint(e.Type, " ", e.Path))
 			continue
 		}
-		want := w.xid
-		if op == zk.OpPing {
-			want = zk.XidPing // whatever was sent
-		}
-		if h.Xid != want {
-			w.t.Fatalf("answer to %d, want %d", h.Xid, want)
+		if h.Xid != xid {
+			w.t.Fatalf("answer to %d, want %d", h.Xid, xid)
 		}
 		return events, h.Err, d
 	}

@@ -26,13 +26,12 @@ type session struct {
 // one tick late. Hearing from a session moves only its end; the list of the tick in which it was to be over finds out
 // and moves it along. So a ping costs no more than a store, and nothing is sorted.
 type sessions struct {
-	byID  map[int64]*session
-	due   map[int64][]*session // by tick
-	tick  time.Duration
-	done  int64 // the last tick that was looked at
-	last  int64 // newest id ever given
-	key   []byte
-	stale int64 // sessions that were over by time
+	byID map[int64]*session
+	due  map[int64][]*session // by tick
+	tick time.Duration
+	done int64 // the last tick that was looked at
+	last int64 // newest id ever given
+	key  []byte
 }
 
 func newSessions(tick time.Duration, key []byte) sessions {

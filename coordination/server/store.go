@@ -188,8 +188,11 @@ func (s *store) cut(path string, end int64) error {
 		return &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer sys.CloseFile(fd)
-	if err = sys.Truncate(fd, end); err == nil {
-		err = sys.Fdatasync(fd)
+	size, err := sys.FileSize(fd)
+	if err == nil && size > end {
+		if err = sys.Truncate(fd, end); err == nil {
+			err = sys.Fdatasync(fd)
+		}
 	}
 	if err != nil {
 		return &os.PathError{Op: "truncate", Path: path, Err: err}

@@ -31,12 +31,14 @@ type wal struct {
 	record []byte
 }
 
-// createWAL begins a new file. It blocks until its name is on the device.
+// createWAL begins a new file. It blocks until its name is on the device; a crash before leaves a .tmp at most, since a name
+// may get there before what the file has.
 func createWAL(dir string, first int64) (*wal, error) {
 	w := &wal{path: filepath.Join(dir, zxidName(walPrefix, first)), at: int64(len(walMagic))}
+	tmp := w.path + tmpSuffix
 	var err error
-	if w.fd, err = sys.OpenFile(w.path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
-		return nil, &os.PathError{Op: "create", Path: w.path, Err: err}
+	if w.fd, err = sys.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
+		return nil, &os.PathError{Op: "create", Path: tmp, Err: err}
 	}
 	err = sys.PwriteFull(w.fd, []byte(walMagic), 0)
 	if err == nil {
@@ -44,6 +46,9 @@ func createWAL(dir string, first int64) (*wal, error) {
 	}
 	if err == nil {
 		err = sys.Fdatasync(w.fd)
+	}
+	if err == nil {
+		err = sys.Rename(tmp, w.path)
 	}
 	if err == nil {
 		err = sys.SyncDir(dir)
@@ -122,37 +127,25 @@ func readWAL(path string, last bool, f func(*txn) error) (end int64, err error) 
 	}
 	defer file.Close()
 	r := recordReader{r: bufio.NewReaderSize(file, 1<<20)}
-	if err := r.magic(); err != nil {
-		rest, _ := os.ReadFile(path)
-		if errors.Is(err, errTorn) && last && nothing(rest) {
-			return 0, nil // a crash while it was made
-		}
+	if err := r.magic(); errors.Is(err, errTorn) {
 		return 0, fmt.Errorf("%w: %s is no log file", ErrDamaged, path)
+	} else if err != nil {
+		return 0, err
 	}
 	for {
 		body, err := r.next()
 		if errors.Is(err, errTorn) {
 			break
 		}
-		if err == nil {
-			err = eachTxn(body, f)
-		}
 		if err != nil {
+			return 0, err
+		}
+		if err := eachTxn(body, f); err != nil {
 			return 0, fmt.Errorf("%w: %s at %d: %w", ErrDamaged, path, r.at, err)
 		}
 		r.at += int64(recordHeader + len(body))
 	}
 	return r.at, judgeEnd(file, r.at, last)
-}
-
-// nothing tells whether a file has nothing that was ever needed: a magic number, of which a part may be missing, and zeros.
-func nothing(b []byte) bool {
-	for i, x := range b {
-		if x != 0 && (i >= len(walMagic) || x != walMagic[i]) {
-			return false
-		}
-	}
-	return true
 }
 
 // judgeEnd tells whether what lies behind the records, from at on, may be there.

@@ -219,3 +219,41 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestStringsThatAreNone: bytes that are not UTF-8 become U+FFFD, one each; null is remembered of paths alone.
+func TestStringsThatAreNone(t *testing.T) {
+	for in, want := range map[string]string{"/\xff": "/\ufffd", "\xff\xfe": "\ufffd\ufffd", "/ä\x00": "/ä\x00", "": ""} {
+		if got := NewDecoder(AppendString(nil, in)).String(); got != want {
+			t.Errorf("%q is %q, want %q", in, got, want)
+		}
+	}
+	null := AppendInt(nil, -1)
+	for name, f := range map[string]struct {
+		read func(*Decoder)
+		path bool
+	}{
+		"string": {func(d *Decoder) { _ = d.String() }, false}, "strings": {func(d *Decoder) { d.Strings() }, false},
+		"acls": {func(d *Decoder) { d.ACLs() }, false}, "path": {(&PathRequest{}).Decode, true}, "paths": {func(d *Decoder) { d.paths() }, true},
+	} {
+		d := NewDecoder(null)
+		if f.read(d); d.Err() != nil || d.NullPath() != f.path {
+			t.Errorf("%s: %v, null path %v", name, d.Err(), d.NullPath())
+		}
+	}
+	d := NewDecoder(AppendInt(nil, -7)) // a vector of another length below 0
+	if d.Strings(); d.Err() != nil || d.NullPath() {
+		t.Error(d.Err())
+	}
+}
+
+// TestDigestOf: the whole of what was sent is hashed.
+func TestDigestOf(t *testing.T) {
+	for auth, user := range map[string]string{"u:p": "u", "u": "u", "": "", ":p": "", "a:b:c": "a"} {
+		if got, _, _ := strings.Cut(DigestOf(auth).ID, ":"); got != user {
+			t.Errorf("%q is %q's", auth, got)
+		}
+	}
+	if DigestOf("u") == DigestOf("u:") || DigestOf("u:p") != DigestID("u", "p") {
+		t.Error("of something else")
+	}
+}

@@ -19,6 +19,7 @@ internal/invariants:
 internal/metrics:
 internal/sys:            leaves
 internal/testkit:        internal/invariants
+internal/crashdisk:      internal/sys
 internal/lint:
 
 # formats and storage
@@ -57,7 +58,7 @@ test/...:                anything
 var leaves = []string{"internal/span", "internal/clock", "internal/metrics", "internal/invariants"}
 
 // testHelp may be imported by tests of any package besides what its line allows.
-var testHelp = []string{"internal/testkit"}
+var testHelp = []string{"internal/testkit", "internal/crashdisk"}
 
 func TestImportsFollowTheLayers(t *testing.T) {
 	table := layerTable()

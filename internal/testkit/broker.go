@@ -41,10 +41,20 @@ type Broker struct {
 // properties as "key=value", or flags as "--flag". dir may hold the data of an earlier Broker, which must have ended.
 func Start(tb testing.TB, dir string, set ...string) *Broker {
 	tb.Helper()
-	b := &Broker{Dir: dir, tb: tb}
 	ready := filepath.Join(tb.TempDir(), "ready.json")
+	b := launch(tb, dir, ready, serveArgs(dir, ready, set))
+	if b.Kafka == "" {
+		tb.Fatalf("the ready file names no address")
+	}
+	return b
+}
+
+// launch starts the program and waits for its ready file.
+func launch(tb testing.TB, dir, ready string, args []string) *Broker {
+	tb.Helper()
+	b := &Broker{Dir: dir, tb: tb}
 	began := time.Now()
-	b.process = spawn(tb, Binary(tb), serveArgs(dir, ready, set)...)
+	b.process = spawn(tb, Binary(tb), args...)
 	tb.Cleanup(b.cleanup)
 	gone := make(chan struct{})
 	timer := time.AfterFunc(startLimit, b.Kill) // its end then ends the wait
@@ -52,13 +62,13 @@ func Start(tb testing.TB, dir string, set ...string) *Broker {
 	go func() { <-b.process.ended; close(gone) }()
 	data, err := await(ready, gone)
 	if err != nil {
-		tb.Fatalf("sluice serve, after %v: %v", time.Since(began), err)
+		tb.Fatalf("sluice %s, after %v: %v", args[0], time.Since(began), err)
 	}
 	if err := json.Unmarshal(data, b); err != nil {
 		tb.Fatalf("ready file %q: %v", data, err)
 	}
-	if b.PID != b.process.cmd.Process.Pid || b.Kafka == "" {
-		tb.Fatalf("ready file %q names another process than %d, or no address", data, b.process.cmd.Process.Pid)
+	if b.PID != b.process.cmd.Process.Pid {
+		tb.Fatalf("ready file %q names another process than %d", data, b.process.cmd.Process.Pid)
 	}
 	return b
 }
@@ -67,11 +77,16 @@ func Start(tb testing.TB, dir string, set ...string) *Broker {
 // A program that is still running after the time that a start may take fails the test.
 func StartFailing(tb testing.TB, args ...string) (code int, output string) {
 	tb.Helper()
-	p := spawn(tb, Binary(tb), append([]string{"serve"}, args...)...)
+	return fail(tb, append([]string{"serve"}, args...))
+}
+
+func fail(tb testing.TB, args []string) (code int, output string) {
+	tb.Helper()
+	p := spawn(tb, Binary(tb), args...)
 	if !p.wait(startLimit) {
 		p.signal(syscall.SIGKILL)
 		<-p.ended
-		tb.Fatalf("sluice serve %q runs on, where it had to refuse\n%s", args, p.output())
+		tb.Fatalf("sluice %q runs on, where it had to refuse\n%s", args, p.output())
 	}
 	return p.cmd.ProcessState.ExitCode(), p.output()
 }

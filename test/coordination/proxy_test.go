@@ -147,6 +147,17 @@ func (p *proxy) setDeaf() {
 	p.deaf = true
 }
 
+// hear ends that; the connections that were deaf break.
+func (p *proxy) hear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deaf = false
+	for c := range p.all {
+		c.Close()
+	}
+	clear(p.all)
+}
+
 func (p *proxy) close() {
 	p.l.Close()
 	p.mu.Lock()

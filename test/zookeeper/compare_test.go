@@ -202,7 +202,6 @@ func aclTexts(acl []zk.ACL) (list []string) {
 type reply struct {
 	err  zk.Error
 	body []byte // ours
-	end  bool
 }
 
 // compare looks at what came on one connection on both sides. With group the events before an answer may be in any

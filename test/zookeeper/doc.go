@@ -9,7 +9,9 @@
 //     more than what two equal servers differ in.
 //   - TestDifferencesAreSeen: an answer that is changed in one field is reported, so the comparison can fail.
 //   - TestCommandLine: zkCli, the same script against both.
-//   - TestKazoo, TestGoZooKeeper: the suites of two clients, against the coordinator.
+//   - TestWhatEndsByItself: containers and nodes with a time to live.
+//   - kazoo.sh, gozk.sh: the suites of two clients, against the coordinator.
+//   - bench: a benchmark of both, side by side.
 //
 // How the cross-check is built: a world (world_test.go) has two sides and a number of connections that exist on both. A
 // step (steps_test.go) makes one thing happen on both, or several requests at once, and compares what came

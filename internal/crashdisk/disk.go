@@ -1,6 +1,6 @@
 //go:build invariants
 
-package logstore
+package crashdisk
 
 import (
 	"bytes"
@@ -16,12 +16,12 @@ import (
 	"github.com/sluice-mq/sluice/internal/sys"
 )
 
-// tree is what lies below a directory: content by path, nil for a directory. A file that is empty has an empty content.
-type tree map[string][]byte
+// Tree is what lies below a directory: content by path, nil for a directory. A file that is empty has an empty content.
+type Tree map[string][]byte
 
-// readTree reads what lies below dir.
-func readTree(dir string) (tree, error) {
-	t := tree{}
+// ReadTree reads what lies below dir.
+func ReadTree(dir string) (Tree, error) {
+	t := Tree{}
 	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
 		switch {
 		case err != nil || path == dir:
@@ -37,8 +37,8 @@ func readTree(dir string) (tree, error) {
 	return t, err
 }
 
-// writeTo makes dir and in it what the tree says.
-func (t tree) writeTo(dir string) error {
+// WriteTo makes dir and in it what the tree says.
+func (t Tree) WriteTo(dir string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
@@ -56,19 +56,19 @@ func (t tree) writeTo(dir string) error {
 	return nil
 }
 
-// A disk records what is done to the files below a directory, and makes from the record what a crash between any two
+// A Disk records what is done to the files below a directory, and makes from the record what a crash between any two
 // system calls, or in the middle of one, may leave there.
 //
 // A kill leaves all that was done. A power cut leaves what the last sync of each file and directory made sure of, and
 // of what came later anything: each piece of a write, each truncation, and each change of names may be there or not,
 // whatever the others are. What is not there of a file that became longer reads as zeros or as anything. Only these hold
-// together: a sector of a write, and the two names of a rename. FORMAT.md has the same in words.
-type disk struct {
+// together: a sector of a write, and the two names of a rename. logstore/FORMAT.md has the same in words.
+type Disk struct {
 	dir   string
 	trace sys.Trace
 
 	mu     sync.Mutex
-	base   tree // what was on the device at the beginning
+	base   Tree // what was on the device at the beginning
 	events []event
 }
 
@@ -78,15 +78,24 @@ type event struct {
 	opened int
 }
 
-// startDisk records what is done below dir, which has what base says, all of it on the device.
-func startDisk(dir string, base tree) *disk {
-	d := &disk{dir: dir, base: base}
+// Start records what is done below dir, which has what base says, all of it on the device.
+func Start(dir string, base Tree) *Disk {
+	d := &Disk{dir: dir, base: base}
 	d.trace.After = d.note
 	d.trace.Start(dir)
 	return d
 }
 
-func (d *disk) note(c *sys.Change, n int, err error) {
+// Base is what was there at the beginning.
+func (d *Disk) Base() Tree { return d.base }
+
+// Dir is the directory.
+func (d *Disk) Dir() string { return d.dir }
+
+// End ends the record.
+func (d *Disk) End() { d.trace.End() }
+
+func (d *Disk) note(c *sys.Change, n int, err error) {
 	if err != nil {
 		return
 	}
@@ -99,15 +108,15 @@ func (d *disk) note(c *sys.Change, n int, err error) {
 	d.mu.Unlock()
 }
 
-// calls is how many system calls there were.
-func (d *disk) calls() int {
+// Calls is how many system calls there were.
+func (d *Disk) Calls() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return len(d.events)
 }
 
-// crash is what may be on the device after n of the calls, the next one being under way.
-func (d *disk) crash(rnd *rand.Rand, n int, power bool) tree {
+// Crash is what may be on the device after n of the calls, the next one being under way.
+func (d *Disk) Crash(rnd *rand.Rand, n int, power bool) Tree {
 	d.mu.Lock()
 	events := d.events[:min(n+1, len(d.events))]
 	d.mu.Unlock()
@@ -119,7 +128,7 @@ func (d *disk) crash(rnd *rand.Rand, n int, power bool) tree {
 		}
 		s.do(&e)
 	}
-	t := tree{}
+	t := Tree{}
 	c := chooser{rnd: rnd, power: power}
 	c.dir(s.root, "", t)
 	return t
@@ -138,8 +147,8 @@ func (e *event) partly(rnd *rand.Rand, power bool) bool {
 	return true
 }
 
-// describe lists the calls from n on, for a person.
-func (d *disk) describe(n int) string {
+// Describe lists the calls from n on, for a person.
+func (d *Disk) Describe(n int) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	names := map[sys.ChangeKind]string{sys.ChangeOpen: "open", sys.ChangeClose: "close", sys.ChangeWrite: "write",
@@ -185,7 +194,7 @@ type node struct {
 
 func newDirNode() *node { return &node{onDevice: map[string]*node{}, names: map[string]*node{}} }
 
-func newSim(base tree, dir string) *sim {
+func newSim(base Tree, dir string) *sim {
 	s := &sim{prefix: dir, root: newDirNode(), open: map[int]*node{}}
 	for _, path := range slices.Sorted(maps.Keys(base)) {
 		n := newDirNode()
@@ -323,7 +332,7 @@ type chooser struct {
 }
 
 // dir puts what is left of a directory into t.
-func (c *chooser) dir(n *node, path string, t tree) {
+func (c *chooser) dir(n *node, path string, t Tree) {
 	names := n.names
 	if c.power {
 		names = maps.Clone(n.onDevice)
