@@ -31,6 +31,7 @@ type coordCatalog struct {
 
 	image atomic.Pointer[Image]
 	link  atomic.Pointer[link] // the session of today; nil until the first
+	seen  atomic.Int64         // the newest transaction that sessions before it have seen
 	done  sync.WaitGroup
 
 	mu         sync.Mutex // one change at a time

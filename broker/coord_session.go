@@ -33,10 +33,7 @@ func (c *coordCatalog) dial(ctx context.Context) (*link, error) {
 		return nil, err
 	}
 	cfg := zkclient.Config{Servers: servers, Chroot: chroot, Timeout: c.defaults.ZooKeeper.SessionTimeout, Logger: c.log,
-		Now: c.defaults.ZooKeeper.Clock}
-	if before := c.link.Load(); before != nil {
-		cfg.LastZxid = before.session.LastZxid()
-	}
+		Now: c.defaults.ZooKeeper.Clock, LastZxid: c.seen.Load()}
 	s, err := zkclient.Open(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -253,6 +250,9 @@ func (c *coordCatalog) reconnected(l *link) {
 // expelled: the session has expired, so another broker may be elected. Nothing is led before this one is registered again.
 func (c *coordCatalog) expelled(l *link) {
 	c.loss.expires.Add(1)
+	if !c.loss.lost.Load() {
+		c.seen.Store(l.session.LastZxid())
+	}
 	c.log.Error("the session with the coordinator has expired; nothing is led until this broker is registered again", "why", l.session.Err())
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -273,7 +273,9 @@ func (c *coordCatalog) resign() {
 // rejoin opens sessions until one is enlisted; false when the broker stops.
 func (c *coordCatalog) rejoin() bool {
 	for wait := rejoinPause; ; wait = min(2*wait, maxRejoinPause) {
-		l, err := c.dial(c.ctx)
+		ctx, cancel := context.WithTimeout(c.ctx, dialPatience)
+		l, err := c.dial(ctx)
+		cancel()
 		if err == nil {
 			before := c.link.Swap(l)
 			before.close(c.log)
@@ -287,6 +289,9 @@ func (c *coordCatalog) rejoin() bool {
 		if c.ctx.Err() != nil {
 			return false
 		}
+		if errors.Is(err, errLost) || errors.Is(err, zkclient.ErrBehind) {
+			c.impostor()
+		}
 		c.log.Error("this broker is not registered", "error", err, "again_in", wait)
 		select {
 		case <-time.After(wait):
@@ -295,6 +300,21 @@ func (c *coordCatalog) rejoin() bool {
 		}
 	}
 }
+
+// impostor: what has ended the session is not the coordinator that this broker was registered with, or has forgotten it.
+// Nobody was elected by it who has what this broker has; so what was led is led on.
+func (c *coordCatalog) impostor() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.loss.lost.Store(true)
+	if !c.lead {
+		c.lead = true
+		c.settleAll()
+	}
+}
+
+// dialPatience is how long one attempt to open another session waits.
+const dialPatience = 5 * time.Second
 
 // Between attempts to register again.
 const (
@@ -305,7 +325,10 @@ const (
 func (c *coordCatalog) comeBack(l *link) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	lead := c.lead
+	c.lead = lead && c.loss.lost.Load()
 	if err := c.reload(l); err != nil {
+		c.lead = lead
 		return err
 	}
 	return c.enlist(l)

@@ -34,7 +34,7 @@ func (c *coordCatalog) forChange() (*link, error) {
 		return nil, errAway
 	}
 	c.mu.Lock()
-	if !c.online() || !c.lead { // it may have taken a while
+	if !c.online() || !c.lead || c.loss.lost.Load() { // it may have taken a while
 		c.mu.Unlock()
 		return nil, errAway
 	}
@@ -255,7 +255,7 @@ func (c *coordCatalog) DeleteAll(topics []*Topic) []error {
 
 func (c *coordCatalog) ProducerIDs() (first, count int64, err error) {
 	l := c.link.Load()
-	if !c.online() {
+	if !c.online() || c.loss.lost.Load() {
 		return 0, 0, refuse(wire.CoordinatorLoadInProgress, "%s", errAway.Message)
 	}
 	b, err := l.reg.AllocateProducerIDs(l.calls(), c.node)
