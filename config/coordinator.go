@@ -37,6 +37,9 @@ type Coordinator struct {
 func (v *Values) Coordinator() (*Coordinator, error) {
 	r := reader{v: v}
 	c := r.coordinator()
+	if len(c.Listeners)+len(c.SecureListeners) == 0 {
+		r.fail("coordinator.listeners", "coordinator.listeners names no address for clients")
+	}
 	if len(r.problems) > 0 {
 		return nil, r.problems
 	}
@@ -78,9 +81,6 @@ func (r *reader) coordinator() Coordinator {
 	if c.MinSessionTimeout > c.MaxSessionTimeout {
 		r.fail(p+"min.session.timeout.ms", "coordinator.min.session.timeout.ms is %d ms, more than coordinator.max.session.timeout.ms, %d ms",
 			c.MinSessionTimeout.Milliseconds(), c.MaxSessionTimeout.Milliseconds())
-	}
-	if len(c.Listeners)+len(c.SecureListeners) == 0 {
-		r.fail(p+"listeners", "coordinator.listeners names no address for clients")
 	}
 	if len(c.SecureListeners) > 0 && c.Keystore == "" {
 		r.fail(p+"ssl.keystore.location", "coordinator.secure.listeners needs coordinator.ssl.keystore.location")
