@@ -432,3 +432,19 @@ func TestManyWatches(t *testing.T) {
 		t.Error(left, " bytes are still counted")
 	}
 }
+
+// TestSlowSender: a packet that comes byte by byte is not copied with each of them.
+func TestSlowSender(t *testing.T) {
+	c := &conn{s: &Server{}}
+	copies := 0
+	b := zk.AppendInt(nil, 500_000)
+	for c.keep(b); len(c.in) < 500_000; {
+		was := cap(c.in)
+		if c.keep(c.in[:len(c.in)+1]); cap(c.in) != was {
+			copies++
+		}
+	}
+	if copies > 12 || cap(c.in) > 500_004 || c.s.begun != cap(c.in) {
+		t.Errorf("%d copies, room for %d, %d counted", copies, cap(c.in), c.s.begun)
+	}
+}
