@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sluice-mq/sluice/coordination/zk"
+	"github.com/sluice-mq/sluice/internal/testkit"
 )
 
 func TestServe(t *testing.T) {
@@ -385,7 +386,10 @@ func TestBounds(t *testing.T) {
 
 // TestManyWatches: a hundred thousand watches of one connection, all of which fire at once, and all gone with it.
 func TestManyWatches(t *testing.T) {
-	const n = 100_000
+	n := 100_000
+	if testkit.Race {
+		n /= 10
+	}
 	s := start(t, testConfig(t.TempDir()))
 	w := dialRaw(t, s.Addrs()[0]).join(zk.ConnectRequest{TimeoutMillis: 40_000})
 	other := dialRaw(t, s.Addrs()[0]).join(zk.ConnectRequest{TimeoutMillis: 40_000})

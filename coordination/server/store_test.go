@@ -236,7 +236,11 @@ func TestFlippedByte(t *testing.T) {
 					b = b[:end]
 				}
 				copyDir(t, dir, bad)
-				for i := range b {
+				step := 1
+				if path != last { // the log is what crashes meet; the others have one checksum or form for all of it
+					step = 5
+				}
+				for i := 0; i < len(b); i += step {
 					b[i] ^= 0x40
 					if err := os.WriteFile(strings.Replace(path, dir, bad, 1), b, 0o600); err != nil {
 						t.Fatal(err)
