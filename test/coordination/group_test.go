@@ -162,10 +162,10 @@ func TestGroupWhoseMembersDie(t *testing.T) {
 		}
 		must(t, producer.ProduceSync(context.Background(), records...).FirstErr())
 	}
-	a := all.consume(t, "a", k.addr)
+	a := all.consume(t, "a", k.addr+k.chroot)
 	first := owners(t, s, 1)
-	all.consume(t, "b", k.addr)
-	all.consume(t, "c", p.l.Addr().String())
+	all.consume(t, "b", k.addr+k.chroot)
+	all.consume(t, "c", p.l.Addr().String()+k.chroot)
 	owners(t, s, 3)
 	produce(600)
 	all.await(t, sent)
