@@ -20,7 +20,9 @@ import (
 // are. What Kafka keeps in the latter, the settings of topics, is not read; see assumed.
 type adoption struct {
 	found  []origin // directories that were not adopted yet
+	all    []origin // all that have been used by anybody
 	marked bool     // the catalogue has its state file
+	moved  bool     // and it says that topics were brought into a coordinator
 }
 
 type origin struct {
@@ -46,10 +48,11 @@ func planAdoption(cfg *config.Broker) (*adoption, error) {
 			newest = &c
 		}
 	}
+	a.all = all
 	known := map[string]string{}
 	switch {
 	case newest != nil:
-		a.marked, known = true, newest.s.Adopted
+		a.marked, known, a.moved = true, newest.s.Adopted, newest.s.Coordinator == moved
 	case bad != nil:
 		return nil, bad.unreadable()
 	}
@@ -66,6 +69,16 @@ func planAdoption(cfg *config.Broker) (*adoption, error) {
 		a.found = append(a.found, o)
 	}
 	return a, nil
+}
+
+// cluster is the one that the directories are of, "" if all are new; kept tells that a coordinator had its topics.
+func (a *adoption) cluster() (id string, kept bool) {
+	for _, o := range a.all {
+		if o.ClusterID != "" {
+			return o.ClusterID, a.moved && len(a.found) == 0
+		}
+	}
+	return "", false
 }
 
 func (o *origin) refusal(node int32) error {
@@ -123,6 +136,9 @@ func (a *adoption) register(dirs []*logstore.Dir, log *slog.Logger) error {
 			s.set(name, settings)
 		}
 		s.NextProducerID = next
+		if s.Coordinator == moved && len(a.found) > 0 {
+			s.Coordinator = moving // topics that Kafka has made since come, too
+		}
 		for _, o := range a.found {
 			s.adopt(o.ID, o.Trace)
 		}

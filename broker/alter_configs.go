@@ -101,7 +101,7 @@ func (b *Broker) alterResource(r resource, change Change, validateOnly bool) err
 
 // checkOwnID refuses what is not this broker's id. kind is how Kafka's sentence begins.
 func (b *Broker) checkOwnID(name, kind string) error {
-	own := b.catalog.Image().Nodes[0].ID
+	own := b.catalog.Image().Node
 	switch id, err := strconv.ParseInt(name, 10, 32); {
 	case err != nil:
 		return refuse(wire.InvalidRequest, "%s id must be an integer, but it is: %s", kind, name)

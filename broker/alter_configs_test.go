@@ -220,7 +220,7 @@ func TestStateFileVersions(t *testing.T) {
 		}
 		return s
 	}
-	b := startBroker(t, dir)
+	b := startBroker(t, dir, withoutCoordinator)
 	c := dial(t, b)
 	c.createWith("t", 1, map[string]string{"retention.ms": "77"})
 	if v := read().Version; v != 1 {
@@ -237,7 +237,7 @@ func TestStateFileVersions(t *testing.T) {
 	if err := os.WriteFile(file, text, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	b = startBroker(t, dir)
+	b = startBroker(t, dir, withoutCoordinator)
 	c = dial(t, b)
 	c.wantSetting(ownBroker, "log.retention.bytes", "5", kmsg.ConfigSourceDynamicBrokerConfig)
 	if v := read().Brokers["1"]["log.retention.ms"]; v != "soon" {

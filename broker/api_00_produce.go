@@ -48,7 +48,7 @@ func (c *call) produce() {
 			if denied {
 				r.Error, r.BaseOffset, r.LogAppendTime, r.LogStartOffset = wire.TransactionalIDAuthorizationFailed, -1, -1, -1
 			} else {
-				c.produceTo(topic, p, r)
+				c.produceTo(image, topic, p, r)
 			}
 			failed = failed || r.Error != wire.None
 		}
@@ -85,7 +85,7 @@ func transactional(req *wire.ProduceRequest) bool {
 
 // produceTo appends one partition's records, or says in r why not; the checks are in Kafka's order. With one
 // replica, what is appended is committed: acks=all has nothing more to wait for.
-func (c *call) produceTo(t *Topic, p *wire.ProducePartition, r *wire.ProducePartitionResponse) {
+func (c *call) produceTo(im *Image, t *Topic, p *wire.ProducePartition, r *wire.ProducePartitionResponse) {
 	r.BaseOffset, r.LogAppendTime, r.LogStartOffset = -1, -1, -1
 	part := t.partition(p.Index)
 	if part == nil {
@@ -103,6 +103,9 @@ func (c *call) produceTo(t *Topic, p *wire.ProducePartition, r *wire.ProducePart
 	}
 	acks, early := c.loop.produce.Acks, c.version() < 7 // zstd came with version 7
 	switch {
+	case im.Fenced && acks != acksAll:
+		r.Error = wire.NotLeaderOrFollower
+		return
 	case early && b.Codec() == batch.Zstd:
 		r.Error = wire.UnsupportedCompressionType
 		return

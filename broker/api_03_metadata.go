@@ -26,7 +26,10 @@ func metadata(c *call, req *kmsg.MetadataRequest) kmsg.Response {
 		n := &image.Nodes[i]
 		b := kmsg.NewMetadataResponseBroker()
 		b.NodeID = n.ID
-		b.Host, b.Port = c.endpoint(n)
+		var ok bool
+		if b.Host, b.Port, ok = c.endpoint(image, n); !ok {
+			continue // as Kafka: it cannot be told under a name that it does not have
+		}
 		if n.Rack != "" {
 			b.Rack = &n.Rack
 		}
@@ -126,8 +129,10 @@ func describe(image *Image, t *Topic) kmsg.MetadataResponseTopic {
 		rp := kmsg.NewMetadataResponseTopicPartition()
 		rp.Partition = int32(i)
 		switch {
-		case p == nil: // its directory could not be opened, or is missing: with one broker it was here
-			here := []int32{image.Nodes[0].ID}
+		case p == nil && t.Assigned != nil && !t.Assigned[i].Here:
+			image.describeElsewhere(&t.Assigned[i], &rp)
+		case p == nil: // its directory could not be opened, or is missing, though it is led here
+			here := []int32{image.Node}
 			rp.ErrorCode, rp.Leader, rp.LeaderEpoch = int16(wire.LeaderNotAvailable), -1, -1
 			rp.Replicas, rp.ISR, rp.OfflineReplicas = here, here, here
 		case p.offline():
@@ -141,6 +146,19 @@ func describe(image *Image, t *Topic) kmsg.MetadataResponseTopic {
 		r.Partitions = append(r.Partitions, rp)
 	}
 	return r
+}
+
+// describeElsewhere describes a partition that this broker does not lead. One whose leader is gone has none.
+func (im *Image) describeElsewhere(a *Assigned, r *kmsg.MetadataResponseTopicPartition) {
+	r.Leader, r.LeaderEpoch, r.Replicas, r.ISR = a.Leader, a.LeaderEpoch, a.Replicas, a.ISR
+	for _, id := range a.Replicas {
+		if im.node(id) == nil {
+			r.OfflineReplicas = append(r.OfflineReplicas, id)
+		}
+	}
+	if im.node(a.Leader) == nil {
+		r.ErrorCode, r.Leader = int16(wire.LeaderNotAvailable), -1
+	}
 }
 
 // Operations that nobody is denied while there is no authorizer: bit sets of Kafka's AclOperation codes.

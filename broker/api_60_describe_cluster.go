@@ -19,7 +19,10 @@ func describeCluster(c *call, req *kmsg.DescribeClusterRequest) kmsg.Response {
 		n := &image.Nodes[i]
 		b := kmsg.NewDescribeClusterResponseBroker()
 		b.NodeID = n.ID
-		b.Host, b.Port = c.endpoint(n)
+		var ok bool
+		if b.Host, b.Port, ok = c.endpoint(image, n); !ok {
+			continue // as Kafka: it cannot be told under a name that it does not have
+		}
 		if n.Rack != "" {
 			b.Rack = &n.Rack
 		}

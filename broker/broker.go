@@ -28,6 +28,7 @@ type Broker struct {
 	dirs        []*logstore.Dir // those that could be opened, in the order of log.dirs
 	broken      []brokenDir     // the others
 	catalog     Catalog
+	coordinated *coordCatalog // catalog, if there is a coordinator
 	producerIDs producerIDs
 	sessions    *fetchSessions
 	workers     *workers
@@ -91,28 +92,57 @@ func start(cfg *config.Broker, values *config.Values, log *slog.Logger, adjustLo
 	if err != nil {
 		return nil, err
 	}
-	if err := b.openDirs(cfg, adopted); err != nil {
-		return nil, errors.Join(err, b.closeDirs())
+	b.workers = startWorkers(workerCount)
+	if err := b.open(cfg, values, adopted); err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
-	if err := adopted.register(b.dirs, log); err != nil {
-		return nil, errors.Join(err, b.closeDirs())
+	return b, nil
+}
+
+// open does what a start may fail in. Close gives back what it has got by then.
+func (b *Broker) open(cfg *config.Broker, values *config.Values, adopted *adoption) error {
+	cluster := ""
+	if cfg.ZooKeeper.Connect != "" {
+		b.coordinated = newCoordCatalog(cfg, values, b.log)
+		b.catalog = b.coordinated
+		if err := b.coordinated.connect(); err != nil {
+			return err
+		}
+		var err error
+		if cluster, err = b.coordinated.cluster(adopted.cluster()); err != nil {
+			return err
+		}
 	}
-	catalog, err := openDirCatalog(cfg, values, b.dirs, log)
-	if err != nil {
-		return nil, errors.Join(err, b.closeDirs())
+	if err := b.openDirs(cfg, adopted, cluster); err != nil {
+		return err
 	}
-	b.catalog, b.producerIDs.catalog = catalog, catalog
+	if err := adopted.register(b.dirs, b.log); err != nil {
+		return err
+	}
+	if b.coordinated != nil {
+		if err := b.coordinated.open(b.dirs); err != nil {
+			return err
+		}
+	} else {
+		catalog, err := openDirCatalog(cfg, values, b.dirs, b.log)
+		if err != nil {
+			return err
+		}
+		b.catalog = catalog
+	}
+	b.producerIDs.catalog = b.catalog
 	for _, d := range b.dirs {
 		d.OnOffline(b.wakeOffline)
 	}
-	b.workers = startWorkers(workerCount)
-	b.server, err = netpoll.Listen(netConfig(cfg, log), b)
-	if err != nil {
-		b.workers.close()
-		return nil, errors.Join(err, b.closeDirs())
+	var err error
+	if b.server, err = netpoll.Listen(netConfig(cfg, b.log), b); err != nil {
+		return err
 	}
-	catalog.onChange(b.reconfigure)
-	return b, nil
+	b.catalog.onChange(b.reconfigure)
+	if b.coordinated != nil {
+		return b.coordinated.join(cfg.Advertised, b.server.Addrs())
+	}
+	return nil
 }
 
 func netConfig(cfg *config.Broker, log *slog.Logger) netpoll.Config {
@@ -177,8 +207,12 @@ func (b *Broker) Drain(ctx context.Context) error {
 // Close stops at once. What was acknowledged is in the log and is flushed.
 func (b *Broker) Close() (err error) {
 	b.ended.Do(func() {
-		err = b.server.Close()
-		b.catalog.Close()
+		if b.server != nil {
+			err = b.server.Close()
+		}
+		if b.catalog != nil {
+			b.catalog.Close()
+		}
 		b.workers.close()
 		err = errors.Join(err, b.closeDirs())
 	})
@@ -198,10 +232,18 @@ func (b *Broker) clock() time.Duration { return time.Since(b.started) }
 func (lp *loop) image() *Image { return lp.b.catalog.Image() }
 
 // endpoint is what this client is told of n's address: the advertised one of the listener that it came through,
-// where port 0 stands for the port that was bound.
-func (c *call) endpoint(*Node) (host string, port int32) {
+// where port 0 stands for the port that was bound. ok is false for a member that has no listener of that name.
+func (c *call) endpoint(im *Image, n *Node) (host string, port int32, ok bool) {
 	nc := c.net.Conn()
 	a := c.b.advertised[nc.Listener()]
+	if n.ID != im.Node {
+		for _, e := range n.Endpoints {
+			if e.Listener == a.Name {
+				return e.Host, e.Port, true
+			}
+		}
+		return "", -1, false
+	}
 	local, localPort, _ := net.SplitHostPort(nc.LocalAddr())
 	if a.Host == "" {
 		a.Host = local
@@ -209,5 +251,5 @@ func (c *call) endpoint(*Node) (host string, port int32) {
 	if a.Port == 0 {
 		a.Port, _ = strconv.Atoi(localPort)
 	}
-	return a.Host, int32(a.Port)
+	return a.Host, int32(a.Port), true
 }

@@ -1,10 +1,12 @@
 package broker
 
+import "github.com/sluice-mq/sluice/config"
+
 // Catalog knows which topics exist and changes that. The hot path asks only for the image; the other methods
-// block (they write to disk, later to the coordinator) and are called from workers.
+// block (they write to disk, or to the coordinator) and are called from workers.
 //
-// Two kinds exist by design: topics are what lies in log.dirs (dirCatalog), and topics are what the coordinator
-// says.
+// There are two kinds: topics are what lies in log.dirs (dirCatalog), and topics are what the coordinator says
+// (coordCatalog).
 type Catalog interface {
 	// Image returns the current state; never nil.
 	Image() *Image
@@ -28,6 +30,8 @@ type Catalog interface {
 	AlterBroker(ofAll bool, change Change, validateOnly bool) error
 	// ProducerIDs reserves a block of producer ids that was never given out before, durably.
 	ProducerIDs() (first, count int64, err error)
+	// onChange has f called now and after each change of the broker's own settings, one call at a time. f must not block.
+	onChange(f func(*config.Broker))
 	// Close has changes that are under way end early, undone sooner or later.
 	Close()
 }

@@ -39,29 +39,14 @@ func (d *dirCatalog) dynamic() config.Dynamic {
 func (d *dirCatalog) AlterTopic(name string, change Change, validateOnly bool) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var now map[string]string
 	t := d.image.Load().TopicNamed(name)
-	if t != nil {
-		now = t.Overrides
-	}
-	settings, err := change(now)
-	if err != nil {
+	settings, err := checkTopicChange(t, name, change, d.values)
+	if err != nil || validateOnly || maps.Equal(settings, t.Overrides) {
 		return err
 	}
-	if name == "" {
-		return refuse(wire.InvalidRequest, "Default topic resources are not allowed.")
-	}
-	if r := checkTopicName(name); r != nil {
-		return r
-	}
 	typed, err := config.Topic(settings, d.values)
-	switch {
-	case err != nil:
+	if err != nil {
 		return refuse(wire.InvalidConfig, "%v", err)
-	case t == nil:
-		return refuse(wire.UnknownTopicOrPartition, "The topic '%s' does not exist.", name)
-	case validateOnly || maps.Equal(settings, now):
-		return nil
 	}
 	if err := d.state.update(func(s *catalogState) { s.set(name, settings) }); err != nil {
 		return refuse(wire.KafkaStorageError, "%v", err)
@@ -86,11 +71,7 @@ func (d *dirCatalog) replaceTopics(changed []*Topic) {
 	byID := make(map[[16]byte]*Topic, len(changed))
 	for _, t := range changed {
 		byID[t.ID] = t
-		for _, p := range t.Partitions {
-			if p != nil {
-				p.log.Configure(logSettings(&t.Config))
-			}
-		}
+		t.configureLogs()
 	}
 	im := d.image.Load()
 	all := slices.Clone(im.Topics())

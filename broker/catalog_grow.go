@@ -4,7 +4,6 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/sluice-mq/sluice/logstore"
 	"github.com/sluice-mq/sluice/wire"
 )
 
@@ -15,7 +14,7 @@ func (d *dirCatalog) Grow(name string, n int32, assignment [][]int32, validateOn
 	defer d.mu.Unlock()
 	im := d.image.Load()
 	t := im.TopicNamed(name)
-	if err := d.checkGrowth(t, n, assignment); err != nil || validateOnly {
+	if err := d.checkGrowth(im, t, n, assignment); err != nil || validateOnly {
 		return err
 	}
 	u := unfinishedTopic(t.Name, t.ID)
@@ -45,7 +44,7 @@ func (d *dirCatalog) Grow(name string, n int32, assignment [][]int32, validateOn
 }
 
 // checkGrowth has the rules and the order of Kafka's ReplicationControlManager.createPartitions.
-func (d *dirCatalog) checkGrowth(t *Topic, n int32, assignment [][]int32) error {
+func (d topicRules) checkGrowth(im *Image, t *Topic, n int32, assignment [][]int32) error {
 	if t == nil {
 		return refuse(wire.UnknownTopicOrPartition, "") // without words, as Kafka
 	}
@@ -64,7 +63,7 @@ func (d *dirCatalog) checkGrowth(t *Topic, n int32, assignment [][]int32) error 
 			n-now, len(assignment))
 	}
 	for _, replicas := range assignment {
-		if r := d.checkReplicas(replicas); r != nil {
+		if r := d.checkReplicas(im, replicas); r != nil {
 			return r
 		}
 	}
@@ -74,31 +73,22 @@ func (d *dirCatalog) checkGrowth(t *Topic, n int32, assignment [][]int32) error 
 // addLogs makes the partitions of t from the first that it does not have to n. It returns those that it made, with an
 // error too: the others are nil then.
 func (d *dirCatalog) addLogs(t *Topic, n int32) (added []*Partition, err error) {
-	now := int32(len(t.Partitions))
-	added = make([]*Partition, n-now)
-	lists := make([][]logstore.NewLog, len(d.dirs))
-	p := newPlacement(d.dirs)
-	for i := now; i < n; i++ {
-		at := p.next()
-		lists[at] = append(lists[at], logstore.NewLog{Topic: t.Name, Partition: i, TopicID: t.ID, Epoch: firstEpoch})
+	now := len(t.Partitions)
+	grown := *t
+	grown.Partitions = make([]*Partition, n)
+	copy(grown.Partitions, t.Partitions)
+	var list []place
+	for i := int32(now); i < n; i++ {
+		list = append(list, place{&grown, i, firstEpoch})
 	}
-	for at, list := range lists {
-		if len(list) == 0 {
-			continue
-		}
-		logs, err := d.dirs[at].CreateAll(d.ctx, list)
-		switch {
-		case err != nil && d.ctx.Err() != nil:
-			return added, refuse(wire.BrokerNotAvailable, "The broker is stopping.")
-		case err != nil:
-			return added, refuse(wire.KafkaStorageError, "%v", err)
-		}
-		for _, l := range logs {
-			l.Configure(logSettings(&t.Config))
-			added[l.Partition()-now] = d.replica(l)
-		}
+	err = d.make(list)
+	switch {
+	case err != nil && d.ctx.Err() != nil:
+		err = refuse(wire.BrokerNotAvailable, "The broker is stopping.")
+	case err != nil:
+		err = refuse(wire.KafkaStorageError, "%v", err)
 	}
-	return added, nil
+	return grown.Partitions[now:], err
 }
 
 // undoGrowth removes what was made. If that fails the next start does it.

@@ -31,9 +31,20 @@ type catalogState struct {
 	// Known are the topics that are there, whether or not the directories with their partitions are today. Kept only
 	// with several directories: without its only one there is no broker.
 	Known map[string]knownTopic `json:"known,omitempty"`
+	// Coordinator tells that topics, settings and producer ids are in a coordinator: moving, or moved. Then Topics has only
+	// what tools that read logs have to know of compacted topics, and the others are empty.
+	Coordinator string `json:"coordinator,omitempty"`
+	// Session is the last one in which this broker was registered there: what of it is left after a crash is our own.
+	Session int64 `json:"session,omitempty"`
 	// Adopted are the directories that Kafka has had, by logstore.Origin.ID, with their Trace when they were adopted.
 	Adopted map[string]string `json:"adopted,omitempty"`
 }
+
+// What Coordinator says.
+const (
+	moving = "moving" // some of it may be there already; the next start goes on
+	moved  = "moved"
+)
 
 type knownTopic struct {
 	ID         string `json:"id"` // hexadecimal
@@ -91,7 +102,7 @@ func readStateCopy(dir string) (c stateCopy, found bool) {
 	if c.err == nil {
 		c.err = json.Unmarshal(c.text, c.s)
 	}
-	if c.err == nil && (c.s.Version < 1 || c.s.Version > 2 || c.s.Topics == nil || c.s.NextProducerID < 0) {
+	if c.err == nil && (c.s.Version < 1 || c.s.Version > 3 || c.s.Topics == nil || c.s.NextProducerID < 0) {
 		c.err = fmt.Errorf("version %d, not all of it is there", c.s.Version)
 	}
 	return c, true
@@ -145,6 +156,16 @@ func (s *catalogState) update(change func(*catalogState)) error {
 	}
 	*s = *next
 	return nil
+}
+
+// updateOrForce is update, but that want of space is no reason not to make the change: it is on disk with the next one.
+func (s *catalogState) updateOrForce(change func(*catalogState)) error {
+	err := s.update(change)
+	if logstore.IsNoSpace(err) {
+		s.force(change)
+		return nil
+	}
+	return err
 }
 
 // force makes a change that counts at once, and is on disk with the next one at the latest. For what need not be there
@@ -240,11 +261,15 @@ func (s *catalogState) know(name string, t *Topic) {
 }
 
 // save writes version 2 only where a release that knows version 1 alone would lose something: settings of brokers, what
-// lies in several directories, or the partitions below unfinished ones.
+// lies in several directories, or the partitions below unfinished ones; and version 3 where they would not find the
+// topics, which are in the coordinator.
 func (s *catalogState) save() error {
 	s.Version = 1
 	if len(s.Brokers)+len(s.Known) > 0 || slices.ContainsFunc(s.Unfinished, func(u unfinished) bool { return u.From > 0 }) {
 		s.Version = 2
+	}
+	if s.Coordinator != "" {
+		s.Version = 3
 	}
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {

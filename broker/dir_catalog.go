@@ -1,12 +1,10 @@
 package broker
 
 import (
-	"context"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -21,53 +19,41 @@ import (
 // Making or removing one partition is atomic (logstore.Dir). For more of them their topic is unfinished in the state
 // file until all are done, so that a crash between them leaves no half topic.
 type dirCatalog struct {
-	node     int32
-	alone    []int32              // of node only, shared by all partitions
-	values   *config.Values       // with what was set while running; guarded by mu
-	static   *config.Values       // without
-	changed  func(*config.Broker) // see onChange; guarded by mu
-	defaults *config.Broker
-	dirs     []*logstore.Dir
-	log      *slog.Logger
+	*replicas
+	topicRules
+	values  *config.Values       // with what was set while running; guarded by mu
+	static  *config.Values       // without
+	changed func(*config.Broker) // see onChange; guarded by mu
 
-	several bool // there is more than one directory in log.dirs
-	missing bool // and not all could be opened
+	image atomic.Pointer[Image]
 
-	image  atomic.Pointer[Image]
-	ctx    context.Context // ends when the broker stops
-	cancel context.CancelFunc
-
-	mu    sync.Mutex // one change at a time; held while writing to disk
-	state *catalogState
+	mu sync.Mutex // one change at a time; held while writing to disk
 }
 
 func openDirCatalog(cfg *config.Broker, values *config.Values, dirs []*logstore.Dir, log *slog.Logger) (*dirCatalog, error) {
-	state, stale, err := loadCatalogState(dirs, log)
+	local, stale, err := openReplicas(cfg, dirs, log)
 	if err != nil {
 		return nil, err
 	}
-	d := &dirCatalog{node: cfg.NodeID, alone: []int32{cfg.NodeID}, values: values, static: values, defaults: cfg, dirs: dirs,
-		log: log, state: state, changed: func(*config.Broker) {}, several: len(cfg.LogDirs) > 1, missing: len(cfg.LogDirs) > len(dirs)}
-	d.ctx, d.cancel = context.WithCancel(context.Background())
+	if local.state.Coordinator != "" {
+		return nil, fmt.Errorf("the topics of %s are in a coordinator: set zookeeper.connect or coordinator.listeners", dirs[0].Path())
+	}
+	d := &dirCatalog{replicas: local, values: values, static: values, topicRules: topicRules{cfg}, changed: func(*config.Broker) {}}
 	if d.missing {
-		state.NextProducerID += producerIDGap
+		d.state.NextProducerID += producerIDGap
 	}
 	if err := d.clear(); err != nil {
 		return nil, err
 	}
 	d.loadBrokerSettings()
-	var logs []*logstore.Log
-	for _, dir := range dirs {
-		logs = append(logs, dir.Logs()...)
-	}
-	topics, err := d.found(logs)
+	topics, err := d.found(d.logs())
 	if err != nil {
 		return nil, err
 	}
 	if d.several {
 		d.remember(topics, stale)
 	}
-	im := &Image{ClusterID: dirs[0].ClusterID(), Controller: cfg.NodeID, Nodes: []Node{{ID: cfg.NodeID}}, Config: d.values}
+	im := &Image{ClusterID: dirs[0].ClusterID(), Controller: cfg.NodeID, Node: cfg.NodeID, Nodes: []Node{{ID: cfg.NodeID}}, Config: d.values}
 	d.image.Store(im.withTopics(topics))
 	return d, nil
 }
@@ -76,71 +62,17 @@ func openDirCatalog(cfg *config.Broker, values *config.Values, dirs []*logstore.
 // than a broker gives out between two starts.
 const producerIDGap = 1_000_000_000
 
-// clear removes what is there of unfinished topics. Of those in directories that are missing it remains to be done.
-func (d *dirCatalog) clear() error {
-	if len(d.state.Unfinished) == 0 {
-		return nil
-	}
-	left := make(map[unfinished]int) // topic to place in Unfinished: that with the lowest From
-	for i, u := range d.state.Unfinished {
-		key := unfinished{Topic: u.Topic, ID: u.ID}
-		if j, ok := left[key]; !ok || u.From < d.state.Unfinished[j].From {
-			left[key] = i
-		}
-	}
-	removed := map[int]int{} // by place in Unfinished
-	for _, dir := range d.dirs {
-		var gone []*logstore.Log
-		for _, l := range dir.Logs() {
-			i, ok := left[unfinishedTopic(l.Topic(), l.TopicID())]
-			if ok && l.Partition() >= d.state.Unfinished[i].From {
-				d.log.Warn("removing a partition whose creation or deletion was cut short", "log", l.Name())
-				gone = append(gone, l)
-				removed[i]++
-			}
-		}
-		if err := dir.DeleteAll(gone); err != nil {
-			return err
-		}
-	}
-	changed := false
-	done := func(s *catalogState) {
-		for i := range s.Unfinished {
-			u := &s.Unfinished[i]
-			if u.From == 0 && s.Known[u.Topic].ID == u.ID {
-				s.know(u.Topic, nil)
-				changed = true
-			}
-			n := removed[i]
-			u.Absent = max(0, u.Absent-n)
-			changed = changed || n > 0
-		}
-		before := len(s.Unfinished)
-		s.Unfinished = slices.DeleteFunc(s.Unfinished, func(u unfinished) bool { return u.Absent == 0 && !d.missing })
-		changed = changed || len(s.Unfinished) < before
-	}
-	if d.state.changed(done); !changed {
-		return nil
-	}
-	err := d.state.update(done)
-	if logstore.IsNoSpace(err) {
-		d.state.force(done) // the next start finds nothing to remove
-		return nil
-	}
-	return err
-}
-
 // remember brings what the state knows of topics in line with what was found. Failing to is no reason not to start.
-func (d *dirCatalog) remember(topics []*Topic, stale bool) {
+func (r *replicas) remember(topics []*Topic, stale bool) {
 	next := map[string]knownTopic{}
 	for _, t := range topics {
 		next[t.Name] = knownTopic{hex.EncodeToString(t.ID[:]), len(t.Partitions)}
 	}
-	if !stale && maps.Equal(next, d.state.Known) {
+	if !stale && maps.Equal(next, r.state.Known) {
 		return
 	}
-	if err := d.state.update(func(s *catalogState) { s.Known = next }); err != nil {
-		d.log.Error("what topics there are is not on disk", "error", err)
+	if err := r.state.update(func(s *catalogState) { s.Known = next }); err != nil {
+		r.log.Error("what topics there are is not on disk", "error", err)
 	}
 }
 
@@ -213,32 +145,12 @@ func (d *dirCatalog) found(logs []*logstore.Log) ([]*Topic, error) {
 	d.absent(byName)
 	topics := make([]*Topic, 0, len(byName))
 	for _, t := range byName {
-		if err := d.configure(t, d.state.Topics[t.Name]); err != nil {
+		if err := d.configure(t, d.state.Topics[t.Name], d.values); err != nil {
 			return nil, fmt.Errorf("%s: topic %s: %w", catalogStateFile, t.Name, err)
 		}
 		topics = append(topics, t)
 	}
 	return topics, nil
-}
-
-func (d *dirCatalog) replica(l *logstore.Log) *Partition {
-	p := &Partition{Topic: l.Topic(), Index: l.Partition(), Leader: d.node, Replicas: d.alone, ISR: d.alone, log: l}
-	l.OnStable(p.showUnseen)
-	return p
-}
-
-// configure gives t its settings, and hands those of its logs down.
-func (d *dirCatalog) configure(t *Topic, overrides map[string]string) (err error) {
-	t.Overrides = overrides
-	if t.Config, err = config.Topic(overrides, d.values); err != nil {
-		return err
-	}
-	for _, p := range t.Partitions {
-		if p != nil {
-			p.log.Configure(logSettings(&t.Config))
-		}
-	}
-	return nil
 }
 
 func logSettings(c *config.TopicConfig) logstore.Settings {

@@ -62,7 +62,7 @@ func (d *dirCatalog) design(im *Image, taken topicNames, s *TopicSpec) (*Topic, 
 	for t.ID == [16]byte{} { // zero means "no id" in the protocol
 		_, _ = rand.Read(t.ID[:]) // never fails (crypto/rand)
 	}
-	if err := d.configure(t, s.Overrides); err != nil {
+	if err := d.configure(t, s.Overrides, d.values); err != nil {
 		return nil, refuse(wire.InvalidConfig, "%v", err)
 	}
 	return t, nil
@@ -102,7 +102,7 @@ func (d *dirCatalog) makeLogs(topics []*Topic) error {
 			return refuse(wire.KafkaStorageError, "%v", err)
 		}
 	}
-	err := d.createLogs(topics)
+	err := d.make(allPlaces(topics...))
 	if err == nil && several {
 		err = d.state.update(func(s *catalogState) {
 			s.end(unfinishedTopics(topics)...)
@@ -134,70 +134,6 @@ func made(topics []*Topic) []*Topic {
 		list[i] = &Topic{Name: t.Name, ID: t.ID, Partitions: there}
 	}
 	return list
-}
-
-// createLogs makes the logs, in each directory all at once.
-func (d *dirCatalog) createLogs(topics []*Topic) error {
-	lists := make([][]logstore.NewLog, len(d.dirs))
-	p := newPlacement(d.dirs)
-	byName := make(map[string]*Topic, len(topics))
-	for _, t := range topics {
-		byName[t.Name] = t
-		for i := range t.Partitions {
-			at := p.next()
-			lists[at] = append(lists[at], logstore.NewLog{Topic: t.Name, Partition: int32(i), TopicID: t.ID, Epoch: firstEpoch})
-		}
-	}
-	for at, list := range lists {
-		if len(list) == 0 {
-			continue
-		}
-		logs, err := d.dirs[at].CreateAll(d.ctx, list)
-		if err != nil {
-			return err
-		}
-		for _, l := range logs {
-			t := byName[l.Topic()]
-			l.Configure(logSettings(&t.Config))
-			t.Partitions[l.Partition()] = d.replica(l)
-		}
-	}
-	return nil
-}
-
-// firstEpoch is the leader epoch of a new partition.
-const firstEpoch = 0
-
-// placement chooses directories for new partitions: the one with the fewest, where Kafka too puts the next one. Those
-// that are offline come last.
-type placement struct {
-	offline []bool
-	n       []int
-}
-
-func newPlacement(dirs []*logstore.Dir) *placement {
-	p := &placement{}
-	for _, dir := range dirs {
-		p.offline = append(p.offline, dir.Err() != nil)
-		p.n = append(p.n, len(dir.Logs()))
-	}
-	return p
-}
-
-// next is the place of the directory for one more partition.
-func (p *placement) next() int {
-	best := 0
-	for i := range p.n {
-		if p.offline[best] != p.offline[i] {
-			if p.offline[best] {
-				best = i
-			}
-		} else if p.n[i] < p.n[best] {
-			best = i
-		}
-	}
-	p.n[best]++
-	return best
 }
 
 func (d *dirCatalog) Delete(t *Topic) error { return d.DeleteAll([]*Topic{t})[0] }
@@ -268,31 +204,8 @@ func (d *dirCatalog) delete(im *Image, topics []*Topic, gone map[*Topic]bool) er
 // removeLogs removes what there is of topics and then their traces in the state. If that fails the next start goes on,
 // and so does one that finds the directories which are offline today.
 func (d *dirCatalog) removeLogs(topics []*Topic) error {
-	list := unfinishedTopics(topics)
-	byDir := make(map[*logstore.Dir][]*logstore.Log)
-	of := make(map[*logstore.Log]int) // place in topics
-	for i, t := range topics {
-		for _, p := range t.Partitions {
-			if p == nil {
-				list[i].Absent++
-				continue
-			}
-			byDir[p.log.Dir()] = append(byDir[p.log.Dir()], p.log)
-			of[p.log] = i
-		}
-	}
-	var errs []error
-	for dir, logs := range byDir {
-		err := dir.DeleteAll(logs)
-		if dir.Err() == nil {
-			errs = append(errs, err)
-			continue
-		}
-		for _, l := range logs {
-			list[of[l]].Absent++
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
+	list, err := d.remove(topics)
+	if err != nil {
 		return err
 	}
 	end := func(s *catalogState) {
@@ -302,10 +215,5 @@ func (d *dirCatalog) removeLogs(topics []*Topic) error {
 		}
 		s.end(list...)
 	}
-	err := d.state.update(end)
-	if logstore.IsNoSpace(err) {
-		d.state.force(end)
-		return nil
-	}
-	return err
+	return d.state.updateOrForce(end)
 }

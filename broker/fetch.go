@@ -148,7 +148,7 @@ func (f *fetch) read() {
 		f.readPart(p, left)
 		left = max(0, left-p.n)
 		f.found += p.n
-		if p.part != nil || p.err == wire.KafkaStorageError {
+		if p.part != nil || p.err == wire.KafkaStorageError || p.err == wire.NotLeaderOrFollower {
 			f.readable++
 			f.failed = f.failed || p.err != wire.None
 		}
@@ -192,10 +192,14 @@ func (f *fetch) upper(highWatermark, lastStable int64) int64 {
 }
 
 func (f *fetch) check(p *fetchPart) wire.ErrorCode {
-	t := f.loop.image().Topic(p.topic)
+	image := f.loop.image()
+	t := image.Topic(p.topic)
 	p.part = t.partition(p.index)
 	if p.part == nil {
 		return t.unavailable(p.index)
+	}
+	if image.Fenced {
+		return wire.NotLeaderOrFollower
 	}
 	if p.part.offline() {
 		return wire.KafkaStorageError

@@ -74,7 +74,7 @@ func TestGrow(t *testing.T) {
 // TestGrowthCutShort: a crash between two of the new partitions leaves the old ones, with what is in them.
 func TestGrowthCutShort(t *testing.T) {
 	dir := t.TempDir()
-	b := startBroker(t, dir)
+	b := startBroker(t, dir, withoutCoordinator)
 	c := dial(t, b)
 	id := c.createWith("t", 2, nil).TopicID
 	c.append("t", 1, records(1, 10))
@@ -96,7 +96,7 @@ func TestGrowthCutShort(t *testing.T) {
 	if err := os.WriteFile(file, text, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	c = dial(t, startBroker(t, dir))
+	c = dial(t, startBroker(t, dir, withoutCoordinator))
 	if got := c.describe("t", false); len(got.Partitions) != 2 || got.TopicID != id {
 		t.Errorf("%+v", got)
 	}

@@ -33,6 +33,7 @@ func startBroker(t testing.TB, dir string, sets ...string) *Broker {
 func tryBroker(dir string, sets ...string) (*Broker, error) {
 	values, err := config.Load(config.Input{Sets: append([]string{
 		"log.dirs=" + dir, "listeners=PLAINTEXT://127.0.0.1:0", "admin.listener=", "num.network.threads=1",
+		"zookeeper.connect=" + coordinatorOf(dir),
 	}, sets...)})
 	if err != nil {
 		return nil, err

@@ -32,9 +32,12 @@ func (b *Broker) Live() error {
 	return errNoLogDirs
 }
 
-// Problems are the faults that the broker lives with, in words: directories that are offline or short of space, logs
-// that take no appends.
+// Problems are the faults that the broker lives with, in words: a coordinator that is away, directories that are offline
+// or short of space, logs that take no appends.
 func (b *Broker) Problems() (list []string) {
+	if b.coordinated != nil {
+		list = append(list, b.coordinated.problems()...)
+	}
 	for _, x := range b.broken {
 		list = append(list, fmt.Sprintf("log directory %s is offline: %v", x.path, x.err))
 	}

@@ -13,8 +13,14 @@ import (
 type Image struct {
 	ClusterID  string
 	Controller int32 // node id, -1 when there is none
+	Node       int32 // this broker's id
 	Nodes      []Node
 	Config     *config.Values // this broker's, with what was set while it ran
+	// Fenced: produce with acks=0 and 1, and fetch, are refused, since the coordinator may have taken another leader
+	// (coordination.on.loss=fence).
+	Fenced     bool
+	Registered bool // with a coordinator, if there is one
+	Strays     int  // logs of topics that the coordinator does not know
 
 	topics []*Topic // by name
 	byName map[string]*Topic
@@ -23,11 +29,21 @@ type Image struct {
 
 // Node is a member of the cluster.
 type Node struct {
-	ID   int32
-	Rack string // empty when none
+	ID        int32
+	Rack      string // empty when none
+	Endpoints []Endpoint
 }
 
-// Topic is a topic and its partitions; index i holds partition i, nil if what it was in is offline or missing.
+// Endpoint is where another member is reached, under the name of one of its listeners. This broker's own are what it
+// advertises.
+type Endpoint struct {
+	Listener string
+	Host     string
+	Port     int32
+}
+
+// Topic is a topic and its partitions; index i holds partition i, nil if what it was in is offline or missing, or if
+// this broker does not lead it.
 type Topic struct {
 	Name       string
 	ID         [16]byte
@@ -35,6 +51,16 @@ type Topic struct {
 	Overrides  map[string]string // configuration set on the topic itself
 	Config     config.TopicConfig
 	Partitions []*Partition
+	Assigned   []Assigned // by partition; nil without a coordinator, when this broker leads all
+}
+
+// Assigned is where a partition is, as the coordinator says.
+type Assigned struct {
+	Leader      int32 // -1: none
+	LeaderEpoch int32
+	Replicas    []int32
+	ISR         []int32
+	Here        bool // this broker leads it, and nobody else has to have what is written
 }
 
 // withTopics returns a copy of im whose topics are ts.
@@ -70,11 +96,24 @@ func (t *Topic) partition(i int32) *Partition {
 	return t.Partitions[i]
 }
 
-// unavailable is why partition i of t, which may be nil, is not here: there is no such partition, or what it was in is
-// offline or missing.
+// unavailable is why partition i of t, which may be nil, is not here: there is no such partition, another broker leads
+// it, or what it was in is offline or missing.
 func (t *Topic) unavailable(i int32) wire.ErrorCode {
-	if t == nil || i < 0 || int(i) >= len(t.Partitions) {
+	switch {
+	case t == nil || i < 0 || int(i) >= len(t.Partitions):
 		return wire.UnknownTopicOrPartition
+	case t.Assigned != nil && !t.Assigned[i].Here:
+		return wire.NotLeaderOrFollower
 	}
 	return wire.KafkaStorageError
+}
+
+// node returns the member with that id, or nil.
+func (im *Image) node(id int32) *Node {
+	for i := range im.Nodes {
+		if im.Nodes[i].ID == id {
+			return &im.Nodes[i]
+		}
+	}
+	return nil
 }

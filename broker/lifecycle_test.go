@@ -117,8 +117,7 @@ func TestDrainAnswers(t *testing.T) {
 	create := kmsg.NewPtrCreateTopicsRequest()
 	create.Version = 5
 	create.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: "new", NumPartitions: 3, ReplicationFactor: 1}}
-	cat := b.catalog.(*dirCatalog)
-	cat.mu.Lock() // the workers are busy until it is given up
+	unlock := lock(b) // the workers are busy until it is given up
 	worker.frame(wire.KeyCreateTopics, 5, create.AppendTo(nil))
 	worker.frame(wire.KeyInitProducerId, 4, id.AppendTo(nil))
 	worker.flush()
@@ -135,7 +134,7 @@ func TestDrainAnswers(t *testing.T) {
 	if b.Ready() == nil {
 		t.Error("ready while stopping")
 	}
-	cat.mu.Unlock()
+	unlock()
 	made, got := create.ResponseKind().(*kmsg.CreateTopicsResponse), id.ResponseKind().(*kmsg.InitProducerIDResponse)
 	made.Version, got.Version = 5, 4
 	if err := made.ReadFrom(worker.receive(wire.KeyCreateTopics, 5)); err != nil || made.Topics[0].ErrorCode != 0 {
@@ -185,8 +184,14 @@ func TestCloseEndsParked(t *testing.T) {
 
 // TestStopDuringCreation does not wait for thousands of partitions, and leaves nothing of them.
 func TestStopDuringCreation(t *testing.T) {
+	t.Run("undone", func(t *testing.T) { stopDuringCreation(t, 1, 2, withoutCoordinator) })
+	t.Run("finished", func(t *testing.T) { stopDuringCreation(t, 2, 2+maxPartitions) })
+}
+
+// stopDuringCreation wants that many topics and partitions after the next start.
+func stopDuringCreation(t *testing.T, topics, partitions int, sets ...string) {
 	dir := t.TempDir()
-	b := startBroker(t, dir)
+	b := startBroker(t, dir, sets...)
 	c := dial(t, b)
 	c.create("t", 2)
 	create := kmsg.NewPtrCreateTopicsRequest()
@@ -206,8 +211,8 @@ func TestStopDuringCreation(t *testing.T) {
 	if made, _ := filepath.Glob(filepath.Join(dir, "large-*")); len(made) >= maxPartitions {
 		t.Error("the whole topic was made first")
 	}
-	b = startBroker(t, dir)
-	if s := b.Stats(); s.Topics != 1 || s.Partitions != 2 {
+	b = startBroker(t, dir, sets...)
+	if s := b.Stats(); s.Topics != topics || s.Partitions != partitions {
 		t.Errorf("%d topics with %d partitions are there after the next start", s.Topics, s.Partitions)
 	}
 }

@@ -23,8 +23,9 @@ type brokenDir struct {
 // openDirs opens every log directory. All must be of one cluster: the first that was used before names it, new ones
 // join it. As in Kafka one that cannot be used is left out and the others serve (LogManager.createAndValidateLogDirs),
 // unless that is not the disk's fault but a mistake of whoever starts the broker: see refusesStart.
-func (b *Broker) openDirs(cfg *config.Broker, adopted *adoption) error {
-	id := logstore.Identity{NodeID: cfg.NodeID}
+// cluster is the coordinator's, "" without one.
+func (b *Broker) openDirs(cfg *config.Broker, adopted *adoption, cluster string) error {
+	id := logstore.Identity{NodeID: cfg.NodeID, ClusterID: cluster}
 	opts := b.logOptions(cfg)
 	adopted.adjust(&opts)
 	if b.adjustLogs != nil {

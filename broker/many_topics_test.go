@@ -40,8 +40,8 @@ func TestManyTopics(t *testing.T) {
 			t.Errorf("%d: %+v", i, r)
 		}
 	}
-	if s := b.Stats(); s.Topics != 1+n-len(want) || len(b.catalog.(*dirCatalog).state.Unfinished) != 0 {
-		t.Errorf("%d topics, unfinished %v", s.Topics, b.catalog.(*dirCatalog).state.Unfinished)
+	if s := b.Stats(); s.Topics != 1+n-len(want) || len(local(b).state.Unfinished) != 0 {
+		t.Errorf("%d topics, unfinished %v", s.Topics, local(b).state.Unfinished)
 	}
 	remove := kmsg.NewPtrDeleteTopicsRequest()
 	for i := range 10 {

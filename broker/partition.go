@@ -16,6 +16,8 @@ type Partition struct {
 	Replicas []int32 // node ids, as are those in sync
 	ISR      []int32
 
+	epoch int32 // in which it leads, as the coordinator says; 0 without one
+
 	log     *logstore.Log
 	waiters waiterList
 	unseen  atomic.Int64 // bytes appended that waiters have not been told of, since they wait for the disk
@@ -59,9 +61,9 @@ func (p *Partition) showUnseen() {
 	}
 }
 
-// leaderEpoch is the epoch in which this replica leads. With one broker there are no elections: it is the last
-// epoch the log has seen, 0 for a new one, so that it never falls.
-func (p *Partition) leaderEpoch() int32 { return max(p.log.LeaderEpoch(), 0) }
+// leaderEpoch is the epoch in which this replica leads: the coordinator's, and never less than the last one that the
+// log has seen.
+func (p *Partition) leaderEpoch() int32 { return max(p.log.LeaderEpoch(), p.epoch) }
 
 // checkEpoch compares the epoch a client believes in with ours (KIP-320); -1 is no opinion.
 func (p *Partition) checkEpoch(claimed int32) *Refusal {

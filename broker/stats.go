@@ -35,6 +35,7 @@ type Stats struct {
 	Partition                     []PartitionStats
 	Cleaners                      []CleanerStats
 	Net                           netpoll.Stats
+	Coordinator                   *CoordinatorStats // nil without one
 }
 
 // APIStats are the requests of one API.
@@ -94,6 +95,10 @@ func (b *Broker) Stats() *Stats {
 		s.Dirs = append(s.Dirs, DirStats{Path: x.path, Offline: true})
 	}
 	s.Cleaners = b.cleanerStats()
+	if b.coordinated != nil {
+		c := b.coordinated.stats()
+		s.Coordinator = &c
+	}
 	for _, t := range b.catalog.Image().Topics() {
 		s.Topics++
 		for _, p := range t.Partitions {

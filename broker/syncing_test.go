@@ -51,6 +51,7 @@ func startWith(t *testing.T, dirs string, adjust func(*logstore.Options), sets .
 	t.Helper()
 	values, err := config.Load(config.Input{Sets: append([]string{
 		"log.dirs=" + dirs, "listeners=PLAINTEXT://127.0.0.1:0", "admin.listener=", "num.network.threads=1",
+		"zookeeper.connect=" + coordinatorOf(dirs),
 	}, sets...)})
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package broker
 import (
 	"strings"
 
+	"github.com/sluice-mq/sluice/config"
 	"github.com/sluice-mq/sluice/wire"
 )
 
@@ -52,9 +53,15 @@ func (n topicNames) collision(name string) string { return n[strings.ReplaceAll(
 // such limit but its controller's record batch of 10,000.
 const maxPartitions = 10000
 
+// topicRules check what is asked for before anything is done.
+type topicRules struct{ defaults *config.Broker }
+
+// onlyHere is why a partition cannot have other replicas.
+const onlyHere = "replicas on other brokers than the controller's are not served in this release"
+
 // check applies the rules for a new topic and returns its number of partitions. The order and the words are those
 // of Kafka's ReplicationControlManager, with this broker as the only member.
-func (d *dirCatalog) check(im *Image, taken topicNames, s *TopicSpec) (int, error) {
+func (d topicRules) check(im *Image, taken topicNames, s *TopicSpec) (int, error) {
 	if r := checkTopicName(s.Name); r != nil {
 		return 0, r
 	}
@@ -65,7 +72,7 @@ func (d *dirCatalog) check(im *Image, taken topicNames, s *TopicSpec) (int, erro
 		return 0, refuse(wire.InvalidTopicException, "Topic '%s' collides with existing topic: %s", s.Name, other)
 	}
 	if len(s.Assignment) > 0 {
-		return d.checkAssignment(s)
+		return d.checkAssignment(im, s)
 	}
 	partitions, replication := s.Partitions, s.Replication
 	switch {
@@ -84,6 +91,9 @@ func (d *dirCatalog) check(im *Image, taken topicNames, s *TopicSpec) (int, erro
 		return 0, refuse(wire.InvalidReplicationFactor, "Unable to replicate the partition %d time(s): The target replication "+
 			"factor of %d cannot be reached because only %d broker(s) are registered.", replication, replication, len(im.Nodes))
 	}
+	if replication > 1 {
+		return 0, refuse(wire.InvalidReplicationFactor, "Unable to replicate the partition %d time(s): %s.", replication, onlyHere)
+	}
 	if partitions > maxPartitions {
 		return 0, refuse(wire.InvalidPartitions, "%d partitions are more than the %d that one topic may be created with.",
 			partitions, maxPartitions)
@@ -91,7 +101,7 @@ func (d *dirCatalog) check(im *Image, taken topicNames, s *TopicSpec) (int, erro
 	return int(partitions), nil
 }
 
-func (d *dirCatalog) checkAssignment(s *TopicSpec) (int, error) {
+func (d topicRules) checkAssignment(im *Image, s *TopicSpec) (int, error) {
 	switch {
 	case s.Replication != -1:
 		return 0, refuse(wire.InvalidRequest, "A manual partition assignment was specified, but replication factor was not set to -1.")
@@ -106,7 +116,7 @@ func (d *dirCatalog) checkAssignment(s *TopicSpec) (int, error) {
 		if !ok {
 			return 0, refuse(wire.InvalidReplicaAssignment, "partitions should be a consecutive 0-based integer sequence")
 		}
-		if r := d.checkReplicas(replicas); r != nil {
+		if r := d.checkReplicas(im, replicas); r != nil {
 			return 0, r
 		}
 	}
@@ -114,13 +124,15 @@ func (d *dirCatalog) checkAssignment(s *TopicSpec) (int, error) {
 }
 
 // checkReplicas applies the rules for the replicas that a partition is to have.
-func (d *dirCatalog) checkReplicas(replicas []int32) *Refusal {
+func (d topicRules) checkReplicas(im *Image, replicas []int32) *Refusal {
 	if len(replicas) == 0 {
 		return refuse(wire.InvalidReplicaAssignment, "The manual partition assignment includes an empty replica list.")
 	}
 	for j, id := range replicas {
 		switch {
-		case id != d.node:
+		case id != d.defaults.NodeID && im.node(id) != nil:
+			return refuse(wire.InvalidReplicaAssignment, "The manual partition assignment includes broker %d, and %s.", id, onlyHere)
+		case id != d.defaults.NodeID:
 			return refuse(wire.InvalidReplicaAssignment, "The manual partition assignment includes broker %d, but no such "+
 				"broker is registered.", id)
 		case j > 0:

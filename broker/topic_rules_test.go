@@ -25,8 +25,8 @@ func TestTopicNames(t *testing.T) {
 }
 
 func TestNewTopicRules(t *testing.T) {
-	d := &dirCatalog{node: 7, defaults: &config.Broker{NumPartitions: 3, ReplicationFactor: 1}}
-	im := (&Image{Nodes: []Node{{ID: 7}}}).withTopics([]*Topic{{Name: "have.it"}})
+	d := topicRules{&config.Broker{NodeID: 7, NumPartitions: 3, ReplicationFactor: 1}}
+	im := (&Image{Nodes: []Node{{ID: 7}, {ID: 9}}}).withTopics([]*Topic{{Name: "have.it"}})
 	for _, c := range []struct {
 		what string
 		spec TopicSpec
@@ -49,6 +49,7 @@ func TestNewTopicRules(t *testing.T) {
 		{"assigned with a gap", TopicSpec{Name: "t", Partitions: -1, Replication: -1, Assignment: map[int32][]int32{1: {7}}}, 0, wire.InvalidReplicaAssignment},
 		{"assigned to nobody", TopicSpec{Name: "t", Partitions: -1, Replication: -1, Assignment: map[int32][]int32{0: {}}}, 0, wire.InvalidReplicaAssignment},
 		{"assigned to a stranger", TopicSpec{Name: "t", Partitions: -1, Replication: -1, Assignment: map[int32][]int32{0: {8}}}, 0, wire.InvalidReplicaAssignment},
+		{"assigned to another broker", TopicSpec{Name: "t", Partitions: -1, Replication: -1, Assignment: map[int32][]int32{0: {9}}}, 0, wire.InvalidReplicaAssignment},
 		{"assigned twice", TopicSpec{Name: "t", Partitions: -1, Replication: -1, Assignment: map[int32][]int32{0: {7, 7}}}, 0, wire.InvalidReplicaAssignment},
 	} {
 		n, err := d.check(im, takenNames(im), &c.spec)

@@ -22,6 +22,7 @@ func crashed(t *testing.T, dir string) string {
 	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}
+	cloneRoot(t, dir, to)
 	return to
 }
 
@@ -176,7 +177,7 @@ func TestSettingsOfDeadTopic(t *testing.T) {
 // TestUnfinishedTopicGoes: a crash between the partitions of a topic that is being made or deleted.
 func TestUnfinishedTopicGoes(t *testing.T) {
 	dir := t.TempDir()
-	b := startBroker(t, dir)
+	b := startBroker(t, dir, withoutCoordinator)
 	c := dial(t, b)
 	c.create("stays", 2)
 	c.create("half", 2)
@@ -193,7 +194,7 @@ func TestUnfinishedTopicGoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		b := startBroker(t, after)
+		b := startBroker(t, after, withoutCoordinator)
 		c := dial(t, b)
 		if got := c.describe("half", false); got.ErrorCode != int16(wire.UnknownTopicOrPartition) {
 			t.Errorf("half a topic came back: %+v", got)
@@ -212,14 +213,14 @@ func TestUnfinishedTopicGoes(t *testing.T) {
 
 func TestMissingPartition(t *testing.T) {
 	dir := t.TempDir()
-	b := startBroker(t, dir)
+	b := startBroker(t, dir, withoutCoordinator)
 	c := dial(t, b)
 	c.create("t", 3)
 	stop(t, b)
 	if err := os.RemoveAll(filepath.Join(dir, "t-1")); err != nil {
 		t.Fatal(err)
 	}
-	b = startBroker(t, dir)
+	b = startBroker(t, dir, withoutCoordinator)
 	c = dial(t, b)
 	got := c.describe("t", false)
 	if len(got.Partitions) != 3 || got.Partitions[1].ErrorCode != int16(wire.LeaderNotAvailable) || got.Partitions[2].ErrorCode != 0 {
@@ -245,7 +246,7 @@ func TestMissingPartition(t *testing.T) {
 // TestFailedWrites has the state file fail: nothing changes, and all goes on when it is writable again.
 func TestFailedWrites(t *testing.T) {
 	dir := t.TempDir()
-	b := startBroker(t, dir)
+	b := startBroker(t, dir, withoutCoordinator)
 	c := dial(t, b)
 	c.create("there", 2)
 	cat := b.catalog.(*dirCatalog)
@@ -297,12 +298,12 @@ func TestFailedWrites(t *testing.T) {
 // TestLogDirsInAnotherOrder: the state file is found where it is.
 func TestLogDirsInAnotherOrder(t *testing.T) {
 	one, two := t.TempDir(), t.TempDir()
-	b := startBroker(t, one)
+	b := startBroker(t, one, withoutCoordinator)
 	c := dial(t, b)
 	c.createWith("t", 2, map[string]string{"max.message.bytes": "100"})
 	before := c.producerID()
 	stop(t, b)
-	b = startBroker(t, two+","+one)
+	b = startBroker(t, two+","+one, withoutCoordinator)
 	c = dial(t, b)
 	if p := c.produceOne("t", 0, acksLeader, records(1, 500)); p.Error != wire.MessageTooLarge {
 		t.Errorf("settings are lost: %v", p.Error)
@@ -316,7 +317,7 @@ func TestLogDirsInAnotherOrder(t *testing.T) {
 		if err := os.CopyFS(filepath.Join(two, to), os.DirFS(filepath.Join(one, from))); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tryBroker(one + "," + two); err == nil || !strings.Contains(err.Error(), what) {
+		if _, err := tryBroker(one+","+two, withoutCoordinator); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s twice: %v", what, err)
 		}
 		if err := os.RemoveAll(filepath.Join(two, to)); err != nil {
@@ -337,7 +338,7 @@ func TestLogDirsInAnotherOrder(t *testing.T) {
 			os.WriteFile(filepath.Join(two, catalogStateFile), x.two, 0o644)); err != nil {
 			t.Fatal(err)
 		}
-		b, err := tryBroker(one + "," + two)
+		b, err := tryBroker(one+","+two, withoutCoordinator)
 		if x.starts != (err == nil) || err != nil && !strings.Contains(err.Error(), catalogStateFile) {
 			t.Errorf("%.20q and %.20q: %v", x.one, x.two, err)
 		}

@@ -15,6 +15,7 @@ import (
 // negative number means what the field says; Forever stands for no limit.
 type Broker struct {
 	NodeID        int32
+	Rack          string     // empty for none
 	Listeners     []Listener // at least one, all PLAINTEXT
 	Advertised    []Listener // one per listener, same order. Port 0: the port that was bound; empty Host: this host's name
 	AdminListener string     // host:port, empty for none
@@ -54,7 +55,8 @@ type Broker struct {
 	ScrubInterval                               time.Duration // log.scrub.interval.ms
 	FlushCheck                                  time.Duration // log.flush.scheduler.interval.ms; 0 where it is not set
 	Cleaner                                     Cleaner
-	Coordinator                                 Coordinator
+	Coordinator                                 Coordinator // the embedded one, where ZooKeeper.Connect is empty
+	ZooKeeper                                   ZooKeeper
 	TopicDefaults                               TopicConfig // of a topic without settings of its own
 }
 
@@ -82,6 +84,7 @@ func (v *Values) Broker() (*Broker, error) {
 	r := reader{v: v}
 	b := &Broker{
 		NodeID:            r.nodeID(),
+		Rack:              r.v.Get("broker.rack").Text,
 		AdminListener:     r.address("admin.listener"),
 		LogDirs:           r.logDirs(),
 		NumPartitions:     int32(r.integer("num.partitions")),
@@ -117,7 +120,7 @@ func (v *Values) Broker() (*Broker, error) {
 		ProducerExpirationCheck: Millis(r.integer("producer.id.expiration.check.interval.ms")),
 	}
 	b.Cleaner = r.cleaner(len(b.LogDirs))
-	b.Coordinator = r.coordinator()
+	b.Coordinator, b.ZooKeeper = r.coordinator(), r.zooKeeper()
 	if v.IsSet("log.flush.scheduler.interval.ms") {
 		b.FlushCheck = Millis(r.integer("log.flush.scheduler.interval.ms"))
 	}

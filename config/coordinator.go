@@ -26,7 +26,8 @@ type Coordinator struct {
 	SuperDigest       string
 	MaxNodes          int
 	MaxDepth          int
-	MaxWatches        int // of one connection
+	MaxBytes          int64 // of paths and data, 0: no limit
+	MaxWatches        int   // of one connection
 
 	Keystore, Truststore string // PEM files, empty for none
 	ClientAuth           string // required, requested, none
@@ -36,6 +37,9 @@ type Coordinator struct {
 func (v *Values) Coordinator() (*Coordinator, error) {
 	r := reader{v: v}
 	c := r.coordinator()
+	if len(c.Listeners)+len(c.SecureListeners) == 0 {
+		r.fail("coordinator.listeners", "coordinator.listeners names no address for clients")
+	}
 	if len(r.problems) > 0 {
 		return nil, r.problems
 	}
@@ -62,6 +66,7 @@ func (r *reader) coordinator() Coordinator {
 		SuperDigest:       r.v.Get(p + "super.digest").Text,
 		MaxNodes:          int(r.integer(p + "max.nodes")),
 		MaxDepth:          int(r.integer(p + "max.depth")),
+		MaxBytes:          r.integer(p + "max.bytes"),
 		MaxWatches:        int(r.integer(p + "max.watches")),
 		Keystore:          r.v.Get(p + "ssl.keystore.location").Text,
 		Truststore:        r.v.Get(p + "ssl.truststore.location").Text,
@@ -76,9 +81,6 @@ func (r *reader) coordinator() Coordinator {
 	if c.MinSessionTimeout > c.MaxSessionTimeout {
 		r.fail(p+"min.session.timeout.ms", "coordinator.min.session.timeout.ms is %d ms, more than coordinator.max.session.timeout.ms, %d ms",
 			c.MinSessionTimeout.Milliseconds(), c.MaxSessionTimeout.Milliseconds())
-	}
-	if len(c.Listeners)+len(c.SecureListeners) == 0 {
-		r.fail(p+"listeners", "coordinator.listeners names no address for clients")
 	}
 	if len(c.SecureListeners) > 0 && c.Keystore == "" {
 		r.fail(p+"ssl.keystore.location", "coordinator.secure.listeners needs coordinator.ssl.keystore.location")

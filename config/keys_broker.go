@@ -41,7 +41,7 @@ const (
 const longMax = "9223372036854775807"
 
 // brokerKeys is the table of all keys that are not a topic's.
-var brokerKeys = slices.Concat(kafkaKeys, coordinatorKeys)
+var brokerKeys = slices.Concat(kafkaKeys, zooKeeperKeys, coordinatorKeys)
 
 // kafkaKeys are the broker's own. Defaults are those of Kafka 4.3, otherwise KafkaDefault
 // names Kafka's and the text says why ours differs.

@@ -1,5 +1,20 @@
 package config
 
+// zooKeeperKeys are for the broker's side. Names and defaults are those of Kafka 3.9, the last that had them.
+var zooKeeperKeys = []Key{
+	row("zookeeper.connect", String, "", "Coordinator that the broker uses: host:port,host:port/chroot of a ZooKeeper ensemble or of "+
+		"`sluice coordinator`. Not set: the broker runs one itself, at coordinator.listeners; if that is empty too there is none, and "+
+		"topics are what lies in log.dirs.", null, kafkaHas("none")),
+	row("zookeeper.session.timeout.ms", Int, "18000", "Time without a word from the broker after which the coordinator takes it for dead.",
+		between(100, 86_400_000)),
+	row("zookeeper.connection.timeout.ms", Int, "", "Time that the broker waits for the coordinator at its start; not set: "+
+		"zookeeper.session.timeout.ms.", null, between(1, 86_400_000)),
+	row("coordination.on.loss", String, "continue", "What a leader does once it cannot know whether the coordinator still takes it for "+
+		"alive: continue, since nobody else can have been elected where it is the only replica in sync; or fence: refuse produce with acks=0 and "+
+		"1, and fetch, until it is back, so that the time for which anybody reads old records is bounded.", own, oneOf("continue", "fence")),
+	row("broker.rack", String, "", "Rack of this broker, as clients are told.", null),
+}
+
 // coordinatorKeys are the embedded coordinator's: in `serve` without zookeeper.connect, and in `coordinator`. What
 // ZooKeeper has as well means the same and has its default; its name stands in the text.
 var coordinatorKeys = []Key{
@@ -32,6 +47,8 @@ var coordinatorKeys = []Key{
 		"(ZooKeeper's DigestAuthenticationProvider.superDigest); empty for nobody.", own),
 	row("coordinator.max.nodes", Int, "5000000", "Nodes in the tree; more are refused with QUOTAEXCEEDED. Each takes some 500 bytes of memory "+
 		"and its data (ZooKeeper: no limit).", own, atLeast(10)),
+	row("coordinator.max.bytes", Long, "1073741824", "Bytes of paths and data in the tree; a create or set that needs more is refused with "+
+		"QUOTAEXCEEDED. 0: no limit, as in ZooKeeper.", own, atLeast(0)),
 	row("coordinator.max.depth", Int, "1000", "Names in a path; deeper ones are refused with BADARGUMENTS (ZooKeeper: no limit).",
 		own, atLeast(1)),
 	row("coordinator.max.watches", Int, "200000", "Watches of one connection; more are refused with QUOTAEXCEEDED. Each takes some 200 "+

@@ -13,6 +13,7 @@ type known struct {
 
 const (
 	whyKRaft    = "KRaft's quorum; Sluice needs none"
+	whyPlainZK  = "the coordinator is reached without TLS and without ACLs in this release"
 	whyThreads  = "Sluice has no such pool of threads, see num.network.threads"
 	whyGroups   = "consumer groups are not served yet"
 	whyTxn      = "transactions are not served yet"
@@ -29,7 +30,11 @@ var knownKeys = []known{
 	{name: "initial.broker.registration.timeout.ms", why: whyKRaft},
 	{name: "broker.heartbeat.interval.ms", why: whyKRaft},
 	{name: "broker.session.timeout.ms", why: whyKRaft},
-	{name: "zookeeper.", why: "the coordinator is not built in yet"},
+	{name: "zookeeper.ssl.", why: whyPlainZK},
+	{name: "zookeeper.clientCnxnSocket", why: whyPlainZK},
+	{name: "zookeeper.set.acl", why: whyPlainZK},
+	{name: "zookeeper.max.in.flight.requests", why: "requests to the coordinator are bounded by what needs them"},
+	{name: "zookeeper.metadata.migration.enable", why: whyKRaft},
 	{name: "broker.id.generation.enable", why: "set node.id"},
 	{name: "reserved.broker.max.id", why: "set node.id"},
 	{name: "num.io.threads", why: whyThreads},
@@ -46,7 +51,6 @@ var knownKeys = []known{
 	{name: "inter.broker.", why: whyCluster},
 	{name: "security.inter.broker.protocol", why: whyCluster},
 	{name: "controlled.shutdown.", why: whyCluster},
-	{name: "broker.rack", why: whyCluster},
 	{name: "request.timeout.ms", why: whyCluster},
 	{name: "fetch.purgatory.purge.interval.requests", why: "waiting requests leave their queues at once"},
 	{name: "producer.purgatory.purge.interval.requests", why: "waiting requests leave their queues at once"},

@@ -94,7 +94,7 @@ func TestEveryKeyHasItsVariable(t *testing.T) {
 			t.Errorf("%s does not set %s", k.Env(), k.Name)
 		}
 	}
-	v := mustLoad(t, Input{Environ: []string{"SLUICE_ZOOKEEPER_CONNECT=x"}})
+	v := mustLoad(t, Input{Environ: []string{"SLUICE_ZOOKEEPER_SET_ACL=x"}})
 	if len(v.Warnings()) != 1 {
 		t.Errorf("a known key's variable: %q", v.Warnings())
 	}
@@ -139,10 +139,10 @@ func TestTable(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	v := mustLoad(t, Input{FileName: "s", File: []byte(
-		"zookeeper.connect=h:2181\ncompression.type=producer\nlog.cleanup.policy=delete\nlog.roll.jitter.hours=1\nlog.dir=a\nlog.dir=b\n")})
+		"zookeeper.set.acl=true\ncompression.type=producer\nlog.cleanup.policy=delete\nlog.roll.jitter.hours=1\nlog.dir=a\nlog.dir=b\n")})
 	want := []string{
 		"log.dir is set twice in s, line 6 counts, line 5 does not",
-		"zookeeper.connect (s:1) has no effect: the coordinator is not built in yet",
+		"zookeeper.set.acl (s:1) has no effect: the coordinator is reached without TLS and without ACLs in this release",
 		"log.roll.jitter.hours=1 (s:4) has no effect yet: segments roll without jitter",
 	}
 	if got := v.Warnings(); !slices.Equal(got, want) {

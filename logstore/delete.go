@@ -18,7 +18,7 @@ func (d *Dir) Delete(l *Log) error { return d.DeleteAll([]*Log{l}) }
 func (d *Dir) DeleteAll(logs []*Log) error {
 	hidden := make([]hiddenLog, len(logs))
 	_ = each(len(logs), func(i int) error {
-		hidden[i].path, hidden[i].err = d.hide(logs[i])
+		hidden[i].path, hidden[i].err = d.hide(logs[i], deleteDirName(logs[i].topic, logs[i].partition))
 		return nil
 	})
 	synced := syncDir(d.path)
@@ -38,14 +38,34 @@ func (d *Dir) DeleteAll(logs []*Log) error {
 	return d.suffer(errors.Join(errs...))
 }
 
+// PutAside takes l out of service and leaves all of it in the directory, under a name that Kafka and this package pass
+// over. It blocks for a flush, the rename and its fsync, and returns where l is now. Everything else is as with Delete.
+func (d *Dir) PutAside(l *Log) (path string, err error) {
+	if l.Err() == nil {
+		if err := l.Flush(); err != nil {
+			return "", err
+		}
+	}
+	path, err = d.hide(l, strayDirName(l.topic, l.partition))
+	if path == "" {
+		return "", err
+	}
+	err = errors.Join(err, syncDir(d.path))
+	l.release()
+	d.mu.Lock()
+	delete(d.logs, l.name)
+	d.mu.Unlock()
+	return path, d.suffer(err)
+}
+
 // hiddenLog is where a deleted log went, empty if it was not there.
 type hiddenLog struct {
 	path string
 	err  error
 }
 
-// hide gives l's directory the name of a deleted one.
-func (d *Dir) hide(l *Log) (path string, err error) {
+// hide gives l's directory another name, under which it is no log.
+func (d *Dir) hide(l *Log, name string) (path string, err error) {
 	d.mu.Lock()
 	if d.logs[l.name] != l {
 		d.mu.Unlock()
@@ -61,7 +81,7 @@ func (d *Dir) hide(l *Log) (path string, err error) {
 	l.mu.Lock()
 	l.closed.Store(true)
 	l.mu.Unlock()
-	path = filepath.Join(d.path, deleteDirName(l.topic, l.partition))
+	path = filepath.Join(d.path, name)
 	return path, sys.Rename(l.dir, path)
 }
 

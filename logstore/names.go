@@ -70,12 +70,21 @@ func parsePartitionDir(name string) (topic string, partition int32, ok bool) {
 	return name[:i], int32(p), true
 }
 
-// deleteDirName is the name of a partition directory that waits for its removal: the topic is cut so that the
-// name stays within 255 bytes (LocalLog.logDeleteDirName).
+// deleteDirName is the name of a partition directory that waits for its removal (LocalLog.logDeleteDirName), strayDirName
+// of one whose topic is not known (LocalLog.logStrayDirName).
 func deleteDirName(topic string, partition int32) string {
+	return asideDirName(topic, partition, deleteDirSuffix)
+}
+
+func strayDirName(topic string, partition int32) string {
+	return asideDirName(topic, partition, strayDirSuffix)
+}
+
+// asideDirName cuts the topic so that the name stays within 255 bytes.
+func asideDirName(topic string, partition int32, suffix string) string {
 	var id [16]byte
 	rand.Read(id[:])
-	tail := fmt.Sprintf("-%d.%s%s", partition, hex.EncodeToString(id[:]), deleteDirSuffix)
+	tail := fmt.Sprintf("-%d.%s%s", partition, hex.EncodeToString(id[:]), suffix)
 	return topic[:min(len(topic), maxNameLen-len(tail))] + tail
 }
 

@@ -77,7 +77,7 @@ func (e *exposition) topics(s *broker.Stats) {
 	e.gauge(r+"partitioncount", "Replicas on this broker.", float64(s.Partitions))
 	e.gauge(r+"produceridcount", "Idempotent producers that the logs remember.", float64(s.Producers))
 	e.gauge(r+"leadercount", "Partitions that this broker leads.", float64(s.Partitions))
-	e.gauge("kafka_controller_kafkacontroller_activecontrollercount", "1 if this broker is the controller.", 1)
+	e.membership(s.Coordinator)
 	e.gauge("kafka_controller_kafkacontroller_globaltopiccount", "Topics of the cluster.", float64(s.Topics))
 	e.gauge("kafka_controller_kafkacontroller_globalpartitioncount", "Partitions of the cluster.", float64(s.Partitions))
 }

@@ -17,9 +17,9 @@ func writeFile(t *testing.T, text string) string {
 }
 
 func TestConfigCheck(t *testing.T) {
-	good := writeFile(t, "num.partitions=4\nzookeeper.connect=localhost:2181\n")
+	good := writeFile(t, "num.partitions=4\nzookeeper.set.acl=true\n")
 	r := sluice(t, "", "config", "check", good)
-	r.want(t, exitOK, "The configuration is valid. Set besides defaults: 1\n", "warning: zookeeper.connect (server.properties:2) has no effect")
+	r.want(t, exitOK, "The configuration is valid. Set besides defaults: 1\n", "warning: zookeeper.set.acl (server.properties:2) has no effect")
 	if !strings.Contains(r.stdout, "num.partitions  4      server.properties:1") {
 		t.Errorf("%s", r.stdout)
 	}
@@ -59,5 +59,5 @@ func TestConfigExplain(t *testing.T) {
 		t.Errorf("%d keys", len(all))
 	}
 	sluice(t, "", "config", "explain", "log.dir.s").want(t, exitUsage, "", "did you mean log.dirs?")
-	sluice(t, "", "config", "explain", "zookeeper.connect").want(t, exitFailed, "", "without effect here")
+	sluice(t, "", "config", "explain", "zookeeper.set.acl").want(t, exitFailed, "", "without effect here")
 }

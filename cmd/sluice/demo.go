@@ -104,7 +104,7 @@ func startChild(ctx context.Context, dir string, stderr io.Writer) (*child, erro
 	}
 	ready := filepath.Join(dir, "ready.json")
 	b := &child{ended: make(chan struct{}), cmd: exec.Command(program, "serve", "--data", dir, "--ready-file", ready, "--log-level", "warn",
-		"--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "admin.listener=127.0.0.1:0")}
+		"--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "admin.listener=127.0.0.1:0", "--set", "coordinator.listeners=127.0.0.1:0")}
 	b.cmd.Stderr = stderr
 	begin := time.Now()
 	if err := b.cmd.Start(); err != nil {

@@ -18,7 +18,7 @@ import (
 // to be checked.
 func TestOpening(t *testing.T) {
 	dir := t.TempDir()
-	b := testkit.Start(t, dir)
+	b := testkit.Start(t, dir, "coordinator.listeners=")
 	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Kafka), kgo.AllowAutoTopicCreation())
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 	"github.com/sluice-mq/sluice/broker"
 	"github.com/sluice-mq/sluice/broker/admin"
 	"github.com/sluice-mq/sluice/config"
+	zkserver "github.com/sluice-mq/sluice/coordination/server"
 )
 
 type serveFlags struct {
@@ -32,7 +34,8 @@ func newServeCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run a broker",
 		Long: "Run a broker. Without arguments it keeps its data in ./sluice-data and listens on 127.0.0.1:9092 for\n" +
-			"Kafka clients and on 127.0.0.1:9404 for HTTP (/metrics, /livez, /readyz, /debug/pprof).\n\n" +
+			"Kafka clients, on 127.0.0.1:2181 for ZooKeeper clients (the coordinator that it has built in, unless\n" +
+			"zookeeper.connect names another one) and on 127.0.0.1:9404 for HTTP (/metrics, /livez, /readyz, /debug/pprof).\n\n" +
 			"With --adopt the log directory may be one that a Kafka broker has written and stopped using: its topics are served\n" +
 			"with all their records, from which nothing is deleted until you say so (sluice config; README).\n\n" +
 			"SIGTERM or SIGINT: stop accepting, answer what is under way, flush, exit with 0. A second one: stop at once.",
@@ -68,11 +71,12 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 	return s.stop()
 }
 
-// server is a broker with its HTTP port.
+// server is a broker with its HTTP port and its coordinator.
 type server struct {
-	begin  time.Time
-	broker *broker.Broker
-	admin  *admin.Server // nil when turned off
+	begin       time.Time
+	broker      *broker.Broker
+	admin       *admin.Server    // nil when turned off
+	coordinator *zkserver.Server // nil where it is another process, or none
 }
 
 // startServer opens and listens.
@@ -83,6 +87,11 @@ func startServer(cfg *config.Broker, values *config.Values, log *slog.Logger) (*
 	if cfg.AdminListener != "" {
 		if s.admin, err = admin.Listen(cfg.AdminListener, log); err != nil {
 			return nil, portError(err, "admin.listener")
+		}
+	}
+	if cfg.Embedded() {
+		if err := s.startCoordinator(cfg, log); err != nil {
+			return nil, errors.Join(err, s.stop())
 		}
 	}
 	progress := new(broker.Progress)
@@ -96,6 +105,29 @@ func startServer(cfg *config.Broker, values *config.Values, log *slog.Logger) (*
 		s.admin.Attach(s.broker)
 	}
 	return s, nil
+}
+
+// startCoordinator runs the coordinator that the broker then reaches as it would any other: by its first address.
+func (s *server) startCoordinator(cfg *config.Broker, log *slog.Logger) error {
+	sc, err := serverConfig(&cfg.Coordinator, log)
+	if err != nil {
+		return configError(err)
+	}
+	if s.coordinator, err = zkserver.Open(sc); err != nil {
+		return portError(err, "coordinator.listeners")
+	}
+	host, port, err := net.SplitHostPort(s.coordinator.Addrs()[0])
+	if err != nil {
+		return err
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	cfg.ZooKeeper.Connect = net.JoinHostPort(host, port)
+	if s.admin != nil {
+		s.admin.AttachCoordinator(s.coordinator)
+	}
+	return nil
 }
 
 // portError adds what to do about an address that cannot be bound.
@@ -114,6 +146,9 @@ func (s *server) stop() error {
 	if s.broker != nil {
 		err = s.broker.Drain(context.Background())
 	}
+	if s.coordinator != nil {
+		err = errors.Join(err, s.coordinator.Close()) // after the broker, which takes leave of it
+	}
 	if s.admin != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()
@@ -128,7 +163,7 @@ type readiness struct {
 	NodeID      int32  `json:"node_id"`
 	ClusterID   string `json:"cluster_id"`
 	Kafka       string `json:"kafka"`
-	Coordinator string `json:"coordinator"` // empty while there is none
+	Coordinator string `json:"coordinator"` // host:port of the broker's own, empty where it has none
 	Admin       string `json:"admin"`
 }
 
@@ -138,9 +173,15 @@ func (s *server) announce(w io.Writer, file string, cfg *config.Broker) error {
 	if s.admin != nil {
 		r.Admin = s.admin.Addr()
 	}
+	if s.coordinator != nil {
+		r.Coordinator = s.coordinator.Addrs()[0]
+	}
 	fmt.Fprintf(w, "Sluice is ready after %d ms, with its data in %s\n", time.Since(s.begin).Milliseconds(), cfg.LogDirs[0])
 	for _, a := range s.broker.Addrs() {
 		fmt.Fprintf(w, "  Kafka clients  %s\n", a)
+	}
+	if r.Coordinator != "" {
+		fmt.Fprintf(w, "  coordinator    %s (for ZooKeeper clients, too)\n", r.Coordinator)
 	}
 	if r.Admin != "" {
 		fmt.Fprintf(w, "  metrics        http://%s/metrics (and /readyz, /debug/pprof/)\n", r.Admin)

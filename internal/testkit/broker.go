@@ -29,7 +29,7 @@ type Broker struct {
 	NodeID      int32  `json:"node_id"`
 	ClusterID   string `json:"cluster_id"`
 	Kafka       string `json:"kafka"`       // host:port
-	Coordinator string `json:"coordinator"` // host:port, empty while there is none
+	Coordinator string `json:"coordinator"` // host:port of its own, empty where it has none
 	Admin       string `json:"admin"`       // host:port
 	Dir         string `json:"-"`           // of --data; log.dirs is Dir/logs
 
@@ -93,7 +93,7 @@ func fail(tb testing.TB, args []string) (code int, output string) {
 
 func serveArgs(dir, ready string, set []string) []string {
 	args := []string{"serve", "--data", dir, "--ready-file", ready,
-		"--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "admin.listener=127.0.0.1:0"}
+		"--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "admin.listener=127.0.0.1:0", "--set", "coordinator.listeners=127.0.0.1:0"}
 	for _, kv := range set {
 		if !strings.HasPrefix(kv, "--") {
 			args = append(args, "--set")

@@ -35,7 +35,7 @@ start_broker() {
     bin=$work/sluice
     (cd "$root" && CGO_ENABLED=0 go build -trimpath -o "$bin" ./cmd/sluice)
   fi
-  "$bin" serve --data "$work/data" --set listeners=PLAINTEXT://127.0.0.1:0 --set admin.listener=127.0.0.1:0 \
+  "$bin" serve --data "$work/data" --set listeners=PLAINTEXT://127.0.0.1:0 --set admin.listener=127.0.0.1:0 --set coordinator.listeners=127.0.0.1:0 \
     --ready-file "$work/ready.json" >"$work/broker.log" 2>&1 &
   broker=$!
   for ((i = 0; i < 200; i++)); do

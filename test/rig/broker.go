@@ -50,7 +50,7 @@ func (s *Sluice) Start(ctx context.Context, dir string, set ...string) error {
 	ready := filepath.Join(dir, "ready")
 	_ = os.Remove(ready)
 	args := []string{"serve", "--data", filepath.Join(dir, "data"), "--ready-file", ready,
-		"--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "admin.listener=127.0.0.1:0"}
+		"--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "admin.listener=127.0.0.1:0", "--set", "coordinator.listeners=127.0.0.1:0"}
 	for _, p := range set {
 		args = append(args, "--set", p)
 	}
