@@ -291,7 +291,7 @@ func BenchmarkPipelined(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer s.Close(b.Context()) //nolint:errcheck // the benchmark is over
+			defer s.Close(b.Context()) // the benchmark is over
 			if _, _, err := s.Create(b.Context(), "/a", make([]byte, 100), nil, zk.Persistent); err != nil {
 				b.Fatal(err)
 			}

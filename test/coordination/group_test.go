@@ -122,7 +122,7 @@ func owners(t *testing.T, s *client.Session, different int, not ...string) (name
 	t.Helper()
 	w, err := s.AddWatch(t.Context(), "/consumers", true)
 	must(t, err)
-	defer w.Close(t.Context()) //nolint:errcheck // it goes with the session
+	defer w.Close(t.Context()) // it goes with the session
 	r := registry.New(s, registry.Options{})
 	for {
 		found := map[string]bool{}

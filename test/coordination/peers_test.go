@@ -68,7 +68,7 @@ func TestEnsembleLosesItsLeader(t *testing.T) {
 	must(t, err)
 	s, err := client.Open(t.Context(), client.Config{Servers: servers, Timeout: 20 * time.Second, Logger: slog.New(slog.DiscardHandler)})
 	must(t, err)
-	defer s.Close(context.Background()) //nolint:errcheck // the test is over
+	defer s.Close(context.Background()) // the test is over
 	_, _, err = s.Create(t.Context(), "/e", nil, nil, zk.Ephemeral)
 	must(t, err)
 	_, _, changed, err := s.GetW(t.Context(), "/e")
