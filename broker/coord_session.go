@@ -236,6 +236,7 @@ func (c *coordCatalog) reconnected(l *link) {
 	}
 	if err == nil {
 		c.fenced = false
+		_ = c.step(nil, resigned) // to begin again with all that could not be done meanwhile
 		err = c.readController(l)
 	}
 	c.publish()
