@@ -12,10 +12,10 @@ GOTEST := $(GO) test -shuffle=on
 SCRIPTS = $(shell find . -name '*.sh' -not -path './bin/*') .ci/run
 COST = $(shell grep -rlE --include='*_test.go' '^//go:build !race' . | xargs -r -n1 dirname | sort -u)
 
-.PHONY: help build run demo test test-cost lint fuzz-smoke faults clients bench-kafka bench-storage ci clean
+.PHONY: help build run demo test test-cost lint fuzz-smoke faults clients zookeeper bench-kafka bench-storage bench-zookeeper ci clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/sluice, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.buildVersion=$(VERSION)' -o bin/sluice ./cmd/sluice
@@ -52,14 +52,22 @@ faults: build ## disks that are full (tmpfs) or fail (strace), under load; as ro
 	test/peers/install.sh strace
 	SLUICE_BIN=$(CURDIR)/bin/sluice $(GO) test -count=1 -tags peers,invariants -timeout 5m ./test/faults
 
-clients: build ## real clients and tools, the comparison with Kafka, kafka-dump-log; installs what it needs when root
+clients: build zookeeper ## real clients and tools, the comparison with Kafka, kafka-dump-log; installs what it needs when root
 	test/peers/install.sh
 	test/peers/kafka.sh fetch
 	cd test/clients && $(GO) vet ./...
 	$(GO) test -count=1 -tags peers,invariants -timeout 30m ./test/differential
 	$(GO) test -count=1 -tags peers,invariants -timeout 10m -run KafkaReads ./test/restart
 	$(GO) test -count=1 -tags peers,invariants -timeout 20m ./test/adopt
+	$(GO) test -count=1 -tags peers,invariants -timeout 10m ./test/registry
 	SLUICE_BIN=$(CURDIR)/bin/sluice test/clients/run.sh
+
+zookeeper: build ## the coordinator beside a real ZooKeeper, and under ZooKeeper's clients and two clients' own suites; three minutes
+	test/peers/install.sh java mvn kazoo
+	test/peers/zookeeper.sh fetch
+	$(GO) test -count=1 -tags peers,invariants -timeout 10m ./test/zookeeper
+	SLUICE_BIN=$(CURDIR)/bin/sluice test/zookeeper/kazoo.sh
+	SLUICE_BIN=$(CURDIR)/bin/sluice test/zookeeper/gozk.sh
 
 bench-kafka: build ## benchmark against Kafka 4.3 on this machine
 	test/peers/install.sh java mvn
@@ -70,6 +78,12 @@ bench-storage: build ## benchmark of the log: appends, syncs, many partitions, r
 	mkdir -p out
 	$(GO) build -o bin/storage ./test/storage
 	bin/storage -sluice bin/sluice -kafka test/peers/kafka.sh -json out/storage.json
+
+bench-zookeeper: build ## benchmark of the coordinator beside a real ZooKeeper; some five minutes
+	test/peers/install.sh java mvn
+	mkdir -p out
+	$(GO) build -o bin/zookeeper-bench ./test/zookeeper/bench
+	bin/zookeeper-bench -sluice bin/sluice -zookeeper test/peers/zookeeper.sh -json out/zookeeper.json
 
 ci: lint test test-cost faults clients ## all that must pass
 

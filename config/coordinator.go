@@ -26,7 +26,8 @@ type Coordinator struct {
 	SuperDigest       string
 	MaxNodes          int
 	MaxDepth          int
-	MaxWatches        int // of one connection
+	MaxBytes          int64 // of paths and data, 0: no limit
+	MaxWatches        int   // of one connection
 
 	Keystore, Truststore string // PEM files, empty for none
 	ClientAuth           string // required, requested, none
@@ -65,6 +66,7 @@ func (r *reader) coordinator() Coordinator {
 		SuperDigest:       r.v.Get(p + "super.digest").Text,
 		MaxNodes:          int(r.integer(p + "max.nodes")),
 		MaxDepth:          int(r.integer(p + "max.depth")),
+		MaxBytes:          r.integer(p + "max.bytes"),
 		MaxWatches:        int(r.integer(p + "max.watches")),
 		Keystore:          r.v.Get(p + "ssl.keystore.location").Text,
 		Truststore:        r.v.Get(p + "ssl.truststore.location").Text,

@@ -47,6 +47,8 @@ var coordinatorKeys = []Key{
 		"(ZooKeeper's DigestAuthenticationProvider.superDigest); empty for nobody.", own),
 	row("coordinator.max.nodes", Int, "5000000", "Nodes in the tree; more are refused with QUOTAEXCEEDED. Each takes some 500 bytes of memory "+
 		"and its data (ZooKeeper: no limit).", own, atLeast(10)),
+	row("coordinator.max.bytes", Long, "1073741824", "Bytes of paths and data in the tree; a create or set that needs more is refused with "+
+		"QUOTAEXCEEDED. 0: no limit, as in ZooKeeper.", own, atLeast(0)),
 	row("coordinator.max.depth", Int, "1000", "Names in a path; deeper ones are refused with BADARGUMENTS (ZooKeeper: no limit).",
 		own, atLeast(1)),
 	row("coordinator.max.watches", Int, "200000", "Watches of one connection; more are refused with QUOTAEXCEEDED. Each takes some 200 "+

@@ -134,7 +134,7 @@ func serverConfig(c *config.Coordinator, log *slog.Logger) (zkserver.Config, err
 		Dir: c.Dir, Listen: c.Listeners, SecureListen: c.SecureListeners,
 		Limits: zkserver.Limits{
 			Tick: c.Tick, MinSessionTimeout: c.MinSessionTimeout, MaxSessionTimeout: c.MaxSessionTimeout,
-			Watches: c.MaxWatches, Nodes: c.MaxNodes, Depth: c.MaxDepth, ServerID: 1,
+			Watches: c.MaxWatches, Nodes: c.MaxNodes, Depth: c.MaxDepth, Bytes: c.MaxBytes, ServerID: 1,
 			TTLNodes: c.ExtendedTypes, SuperDigest: c.SuperDigest,
 		},
 		MaxPacket: c.MaxPacketBytes, MaxConns: c.MaxConns, MaxConnsPerIP: c.MaxConnsPerIP,

@@ -69,12 +69,28 @@ func (s *Session) MakePath(ctx context.Context, path string, acl []zk.ACL) error
 	if err := zk.CheckPath(path); err != nil {
 		return &OpError{Op: zk.OpCreate, Path: path, Err: &pathError{err}}
 	}
+	if path == "/" && s.cfg.Chroot != "" {
+		return s.chrootIsThere(ctx)
+	}
 	return makeAll(path, acl, func(path string, acl []zk.ACL) error {
 		return Retry(ctx, func() error {
 			_, _, err := s.Create(ctx, path, nil, acl, zk.Persistent)
 			return err
 		})
 	})
+}
+
+// chrootIsThere fails if it is not: it is for MakeChroot to make.
+func (s *Session) chrootIsThere(ctx context.Context) error {
+	var found bool
+	err := Retry(ctx, func() (err error) {
+		_, found, err = s.Exists(ctx, "/")
+		return err
+	})
+	if err == nil && !found {
+		err = &OpError{Op: zk.OpCreate, Path: s.cfg.Chroot, Err: zk.NoNode}
+	}
+	return err
 }
 
 // makeAll creates the node, and what is above it if that is missing.

@@ -169,8 +169,8 @@ func (s *Session) grantedLocked(c *conn, r *zk.ConnectResponse, sent time.Durati
 	if resumed {
 		c.first, c.resets = s.watches.resetPackets(c.first, s.watchZxid)
 	}
+	s.lease = sent + held(s.timeout) // not the later one of two: this server may have agreed to less
 	s.setLocked(Connected)
-	s.answeredLocked(sent)
 	if c.auths == 0 {
 		s.readyLocked()
 	}

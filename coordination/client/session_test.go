@@ -396,3 +396,84 @@ func TestQueueIsBounded(t *testing.T) {
 		want(t, err, ErrTooLarge)
 	})
 }
+
+// The server that takes the session over may agree to less; the lease is by the newest agreement.
+func TestTimeoutThatShrinks(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		cfg := f.config()
+		cfg.Timeout = time.Minute
+		go func() {
+			p := <-f.conns
+			p.hello()
+			p.grant(7, time.Minute)
+			p.close()
+		}()
+		s, err := Open(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := <-f.conns
+		p.hello()
+		at := time.Now()
+		p.grant(7, 4*time.Second)
+		f.down.Store(true)
+		p.close()
+		for s.State() != Lapsed {
+			<-s.Changes()
+		}
+		if got := time.Since(at); got > held(4*time.Second) {
+			t.Errorf("lapsed after %v", got)
+		}
+		s.end(Closed, ErrClosed)
+		s.wg.Wait()
+	})
+}
+
+// Xids begin anew before they would be negative, which have a meaning of their own.
+func TestXidsBeginAnew(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		s, p := f.open(f.config())
+		s.mu.Lock()
+		s.calls.xid = 1<<31 - 3
+		s.mu.Unlock()
+		for _, want := range []int32{1<<31 - 2, 1, 2} {
+			got := async(func() error { return s.Delete(t.Context(), "/a", -1) })
+			xid := p.want(zk.OpDelete)
+			if xid != want {
+				t.Errorf("xid %d, want %d", xid, want)
+			}
+			p.reply(xid, 1, zk.OK)
+			if err := <-got; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// What is missing above the root is told, not tried for ever.
+func TestChrootThatIsMissing(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		cfg := f.config()
+		cfg.Chroot = "/none"
+		s, p := f.open(cfg)
+		go func() {
+			for {
+				b, err := zk.ReadPacket(p.c, nil, 1<<20)
+				if err != nil {
+					return
+				}
+				var h zk.RequestHeader
+				if h.Decode(zk.NewDecoder(b)); h.Op != zk.OpPing {
+					p.reply(h.Xid, 1, zk.NoNode)
+				}
+			}
+		}()
+		_, err := (&Counter{Session: s, Path: "/c"}).Add(t.Context(), 1)
+		want(t, err, zk.NoNode)
+		_, err = (&Election{Session: s, Dir: "/"}).Campaign(t.Context(), nil)
+		want(t, err, zk.NoNode)
+		_, err = (&Group{Session: s, Dir: "/"}).Join(t.Context(), "a", nil)
+		want(t, err, zk.NoNode)
+		p.close()
+	})
+}

@@ -52,7 +52,10 @@ func (r *Registry) UpdateACLs(ctx context.Context, res Resource, change func([]A
 		return encodeACLs(change(list)), nil
 	})
 	if err == nil {
-		err = r.dropEmptyACLs(ctx, path)
+		_, err = r.dropEmpty(ctx, path, func(data []byte) (bool, error) {
+			list, err := decodeACLs(path, data)
+			return len(list) == 0, err
+		})
 	}
 	if err != nil {
 		return err
@@ -62,25 +65,6 @@ func (r *Registry) UpdateACLs(ctx context.Context, res Resource, change func([]A
 		changesPath = ACLExtendedChanges
 	}
 	return r.append(ctx, changesPath+"/"+aclChangePrefix, res.encodeChange())
-}
-
-// dropEmptyACLs removes a node that has no ACLs, unless it gets some meanwhile.
-func (r *Registry) dropEmptyACLs(ctx context.Context, path string) error {
-	data, stat, err := r.get(ctx, path)
-	if errors.Is(err, zk.NoNode) {
-		return nil
-	}
-	if err != nil {
-		return at(path, err)
-	}
-	list, err := decodeACLs(path, data)
-	if err != nil || len(list) > 0 {
-		return err
-	}
-	if err := r.remove(ctx, path, stat.Version); !errors.Is(err, ErrChanged) {
-		return err
-	}
-	return nil
 }
 
 // AllACLs are the ACLs of all resources. If some cannot be understood, the others are returned with the error, which

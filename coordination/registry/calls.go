@@ -192,6 +192,29 @@ func (r *Registry) remove(ctx context.Context, path string, version int32) error
 	return at(path, err)
 }
 
+// dropEmpty removes a node if nothing is in it, by empty, and nothing below it. It tells whether the node is gone. Who
+// puts something into it meanwhile finds it there.
+func (r *Registry) dropEmpty(ctx context.Context, path string, empty func(data []byte) (bool, error)) (gone bool, err error) {
+	data, stat, err := r.get(ctx, path)
+	if errors.Is(err, zk.NoNode) {
+		return true, nil
+	}
+	if err != nil {
+		return false, at(path, err)
+	}
+	if is, err := empty(data); err != nil || !is {
+		return false, err
+	}
+	switch err := r.remove(ctx, path, stat.Version); {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, ErrChanged) || errors.Is(err, zk.NotEmpty):
+		return false, nil
+	default:
+		return false, err
+	}
+}
+
 // inFlight is how many requests are under way at the same time when there are many to be made: enough to fill a
 // coordinator's batches, few enough to leave room for others on the session.
 const inFlight = 256

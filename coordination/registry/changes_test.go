@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +114,48 @@ func TestEntities(t *testing.T) {
 	if err != nil || len(c.Broken) != 1 || len(c.Configs) != 1 {
 		t.Error(c, err)
 	}
+}
+
+// Nodes of users and clients that have no settings left go, with those above them; others stay.
+func TestEmptyQuotasGo(t *testing.T) {
+	tr, ctx := newTree(), t.Context()
+	r := tr.open(1)
+	pair, second, user := UserClientEntity("u", "c"), UserClientEntity("u", "d"), UserEntity("u")
+	set := func(e Entity, values map[string]string) {
+		t.Helper()
+		if err := r.SetConfig(ctx, e, values); err != nil {
+			t.Fatal(err)
+		}
+	}
+	some := map[string]string{"x": "1"}
+	for _, e := range []Entity{pair, second, user, ClientEntity("c"), TopicEntity("t")} {
+		set(e, some)
+	}
+	left := func(want ...string) {
+		t.Helper()
+		nodes := tr.dump()
+		for _, path := range want {
+			if _, ok := nodes[path]; !ok {
+				t.Errorf("%s is gone", path)
+			}
+		}
+		for path := range nodes {
+			if strings.HasPrefix(path, "/config/users/") && !slices.Contains(want, path) {
+				t.Errorf("%s is left", path)
+			}
+		}
+	}
+	set(user, nil) // has clients yet
+	set(pair, nil)
+	left("/config/users/u", "/config/users/u/clients", second.Path())
+	set(user, some)
+	set(second, nil)
+	left("/config/users/u")
+	set(second, some)
+	set(user, nil)
+	set(second, nil)
+	set(TopicEntity("t"), nil)
+	left("/config/users", "/config/topics/t", "/config/clients/c")
 }
 
 func TestChangesAreAQueue(t *testing.T) {

@@ -140,3 +140,29 @@ func TestDecodersReadWhatKafkaWrites(t *testing.T) {
 		}
 	}
 }
+
+// The document shows contents that Kafka has written, and nothing else.
+func TestDocumentShowsKafkasContents(t *testing.T) {
+	text, err := os.ReadFile("ZNODES.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, content := range goldens(t, "testdata/encoders-3.9.1.tsv") {
+		known[content] = true
+	}
+	for _, content := range kafkaTree(t).dump() {
+		known[content] = true
+	}
+	shown := 0
+	for i, s := range strings.Split(string(text), "`") {
+		if i%2 == 1 && strings.HasPrefix(s, "{") {
+			if shown++; !known[s] {
+				t.Errorf("Kafka has not written %s", s)
+			}
+		}
+	}
+	if shown < 15 {
+		t.Errorf("%d contents", shown)
+	}
+}

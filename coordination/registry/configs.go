@@ -47,10 +47,32 @@ func (r *Registry) UpdateConfig(ctx context.Context, e Entity, change func(map[s
 		}
 		return encodeConfig(values), nil
 	})
+	if err == nil {
+		err = r.dropQuota(ctx, e)
+	}
 	if err != nil {
 		return err
 	}
 	return r.NotifyConfig(ctx, e)
+}
+
+// dropQuota removes the nodes of users, clients and addresses that have no settings left, since there may be ever new
+// ones of them (AdminZkClient.tryCleanQuotaNodes).
+func (r *Registry) dropQuota(ctx context.Context, e Entity) error {
+	if t := e.Type(); t != UserType && t != ClientType && t != IPType {
+		return nil
+	}
+	// A client of a user has two nodes above it, which go too if they are left without use.
+	for path := e.Path(); zk.Parent(path) != ConfigPath; path = zk.Parent(path) {
+		gone, err := r.dropEmpty(ctx, path, func(data []byte) (bool, error) {
+			values, err := decodeConfig(path, data)
+			return len(values) == 0, err
+		})
+		if err != nil || !gone {
+			return err
+		}
+	}
+	return nil
 }
 
 // DeleteConfig removes an entity's configuration, with those of the clients if it is a user, and notifies all brokers.
@@ -94,22 +116,24 @@ func (r *Registry) Entities(ctx context.Context, kind string) ([]Entity, error) 
 	if err != nil {
 		return nil, err
 	}
-	var list []Entity
-	for _, name := range names {
-		e := Entity(kind + "/" + name)
-		list = append(list, e)
-		if kind != UserType {
-			continue
-		}
-		clients, err := r.children(ctx, e.Path()+"/"+ClientType)
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range clients {
-			list = append(list, e+"/"+ClientType+"/"+Entity(c))
+	list := make([]Entity, len(names))
+	clients := make([][]string, len(names))
+	for i, name := range names {
+		list[i] = Entity(kind + "/" + name)
+	}
+	if kind != UserType {
+		return list, nil
+	}
+	err = each(len(list), inFlight, func(i int) (err error) {
+		clients[i], err = r.children(ctx, list[i].Path()+"/"+ClientType)
+		return err
+	})
+	for i := range names {
+		for _, c := range clients[i] {
+			list = append(list, list[i]+"/"+ClientType+"/"+Entity(c))
 		}
 	}
-	return list, nil
+	return list, err
 }
 
 // Configs are the configurations of all entities of a type. If some cannot be understood, the others are returned with

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"math"
 	"strconv"
 
 	"github.com/sluice-mq/sluice/coordination/zk"
@@ -15,6 +16,9 @@ func (r *Registry) Elect(ctx context.Context, broker int32) (c Controller, won b
 	epoch, version, err := r.controllerEpoch(ctx)
 	if err != nil {
 		return c, false, err
+	}
+	if epoch == math.MaxInt32 {
+		return c, false, &DecodeError{ControllerEpochPath, errors.New("there is no epoch after this one")}
 	}
 	next := []byte(strconv.FormatInt(int64(epoch)+1, 10))
 	results, lost, err := r.multi(ctx, r.opCreate(ControllerPath, info.encode(), zk.Ephemeral),

@@ -26,6 +26,7 @@ type conn struct {
 	full    bool // is not read, until the client has taken answers
 	deaf    bool // is not read any more
 	last    bool // is closed when out has left
+	parting bool // all has left; see part
 	closed  bool
 
 	traffic traffic
@@ -80,6 +81,8 @@ func (c *conn) serve(ev *sys.Event) {
 	}
 	switch {
 	case c.closed:
+	case ev.Readable && c.parting:
+		c.discardInput()
 	case ev.Readable && !c.full && !c.deaf:
 		c.receive()
 	case ev.Gone:
@@ -130,7 +133,7 @@ func (c *conn) hangUp() {
 // listen says what the socket is watched for.
 func (c *conn) listen() {
 	if c.secure == nil && !c.closed {
-		c.s.events.Set(c.fd, !c.full && !c.deaf, len(c.out) > 0)
+		c.s.events.Set(c.fd, !c.full && !c.deaf || c.parting, len(c.out) > 0)
 	}
 }
 
@@ -262,7 +265,7 @@ func (c *conn) resume() {
 // send hands packets to the socket, in order, without waiting; with last the connection is closed behind them. b is the
 // connection's from now on.
 func (c *conn) send(b []byte, last bool) {
-	if c.closed {
+	if c.closed || c.parting {
 		return
 	}
 	c.traffic.sent++
@@ -292,8 +295,30 @@ func (c *conn) send(b []byte, last bool) {
 	default:
 		c.s.core.Reuse(b)
 		if c.last {
-			c.close()
+			c.part()
 		}
+	}
+}
+
+// part ends a connection that has been sent everything. What the client sends meanwhile is read and dropped for a while:
+// closing a socket with unread bytes resets it, and the client might lose our last answer, perhaps that its session has expired.
+func (c *conn) part() {
+	if c.parting {
+		return
+	}
+	if c.peer == nil || sys.ShutdownWrite(c.fd) != nil { // a word was all that it said
+		c.close()
+		return
+	}
+	c.parting = true
+	c.hurry(partLimit)
+	c.listen()
+}
+
+func (c *conn) discardInput() {
+	n, errno := sys.Receive(c.fd, c.s.buf)
+	if n == 0 && errno != syscall.EAGAIN {
+		c.close()
 	}
 }
 
@@ -329,7 +354,7 @@ func (c *conn) flush() {
 	}
 	switch {
 	case c.last && len(left) == 0:
-		c.close()
+		c.part()
 	case c.full:
 		c.resume()
 	}

@@ -40,9 +40,10 @@ type Limits struct {
 	Tick              time.Duration
 	MinSessionTimeout time.Duration
 	MaxSessionTimeout time.Duration
-	Watches           int // of one connection: each some 100 bytes and a path
-	Nodes             int // in the tree
-	Depth             int // names in a path
+	Watches           int   // of one connection: each some 100 bytes and a path
+	Nodes             int   // in the tree
+	Depth             int   // names in a path
+	Bytes             int64 // of paths and data in the tree; 0: no bound
 	ServerID          uint8
 	ContainerCheck    time.Duration // how often containers and timed nodes are looked at (znode.container.checkIntervalMs); 0: each minute
 	TTLNodes          bool          // extendedTypesEnabled

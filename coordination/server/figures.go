@@ -34,6 +34,7 @@ type Figures struct {
 // Figures waits for the owner. The error is net.ErrClosed, when the server has ended.
 func (s *Server) Figures() (*Figures, error) {
 	f := &Figures{}
+	f.OpenFiles, f.MaxFiles = openFiles() // not on the owner: it takes a while where there are many
 	if err := s.Do(func(*Core) { s.figures(f) }); err != nil {
 		return nil, err
 	}
@@ -53,8 +54,10 @@ func (s *Server) figures(f *Figures) {
 	f.Outstanding = int(s.turn.reads + s.turn.writes)
 	for c := range s.all {
 		f.Outstanding += c.queued()
+		if c.parting {
+			f.Connections--
+		}
 	}
-	f.OpenFiles, f.MaxFiles = openFiles()
 	f.Latency = s.latency.since
 	f.Uptime = time.Since(s.start)
 	s.latency.read.AddTo(&f.Reads)

@@ -24,6 +24,7 @@ const (
 const (
 	helloLimit  = 10 * time.Second
 	packetLimit = 30 * time.Second
+	partLimit   = 2 * time.Second // for the client to close its side, after our last byte
 )
 
 // owner is what the owner alone has.

@@ -101,15 +101,28 @@ func (c *Core) multiRead(p *Peer, d *zk.Decoder) (answer, zk.Error) {
 		return nil, zk.MarshallingError
 	}
 	resp := zk.MultiResponse{Results: make([]zk.PartResult, len(r.Parts))}
+	size := 0
 	for i, part := range r.Parts {
 		q, ok := part.Request.(*zk.ReadRequest)
 		if !ok {
 			return nil, zk.MarshallingError
 		}
-		resp.Results[i] = c.readPart(p, part.Op, q)
+		if size > maxMultiRead {
+			resp.Results[i] = zk.PartResult{Op: zk.OpError, Err: zk.QuotaExceeded}
+			continue
+		}
+		res := c.readPart(p, part.Op, q)
+		size += len(res.Data)
+		for _, name := range res.Children {
+			size += len(name)
+		}
+		resp.Results[i] = res
 	}
 	return resp.Append, zk.OK
 }
+
+// maxMultiRead bounds the answer: a packet has room for thousands of reads, and each may be of a megabyte.
+const maxMultiRead = 16 << 20
 
 func (c *Core) readPart(p *Peer, op zk.Op, r *zk.ReadRequest) zk.PartResult {
 	n, err := c.read(p, r.Path, zk.PermRead)

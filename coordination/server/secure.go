@@ -133,10 +133,8 @@ func (t *secure) write(c *conn) {
 	s := c.s
 	for {
 		t.mu.Lock()
-		b := t.out
-		t.out = nil
-		last := t.last
-		if len(b) == 0 || t.closed {
+		b, last := t.out, t.last
+		if len(b) == 0 || t.closed { // what is left then, close gives up
 			t.writing = false
 			t.mu.Unlock()
 			if last {
@@ -145,6 +143,7 @@ func (t *secure) write(c *conn) {
 			}
 			return
 		}
+		t.out = nil
 		t.mu.Unlock()
 		_, err := t.nc.Write(b)
 		s.unsent.Add(-int64(len(b)))

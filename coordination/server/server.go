@@ -77,10 +77,12 @@ func Open(cfg Config) (*Server, error) {
 	s.owner.init(&cfg)
 	var err error
 	if s.store, err = openStore(cfg.Dir, s.core, s.log); err != nil {
+		s.cancel()
 		return nil, err
 	}
 	s.unsaved = s.store.replayed
 	if err := s.listen(); err != nil {
+		s.cancel()
 		for _, l := range s.listeners {
 			l.Close()
 		}
@@ -146,7 +148,7 @@ func (s *Server) end() {
 // fail ends the server: what the device has is not known, so nothing more may be promised.
 func (s *Server) fail(err error) {
 	if s.failed.CompareAndSwap(nil, &err) {
-		s.log.Error("the coordinator ends: its log cannot be written", "err", err)
+		s.log.Error("the coordinator ends", "err", err)
 		s.end()
 	}
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"regexp"
 	"strings"
@@ -316,5 +317,114 @@ func TestHalfClosed(t *testing.T) {
 	}
 	if got := w.isClosed(); got != "" {
 		t.Error(got)
+	}
+}
+
+// TestLastAnswer: the answer that ends a connection arrives though the client has sent more behind its request, which
+// nobody reads.
+func TestLastAnswer(t *testing.T) {
+	s := start(t, testConfig(t.TempDir()))
+	behind := bytes.Repeat(packet(&zk.RequestHeader{Xid: 9, Op: zk.OpWhoAmI}), 50_000)
+	for range 5 {
+		w := dialRaw(t, s.Addrs()[0])
+		go w.nc.Write(append(packet(&zk.ConnectRequest{TimeoutMillis: 4000, SessionID: 12345, Password: make([]byte, 16), HasReadOnly: true}), behind...))
+		b, err := zk.ReadPacket(w.r, nil, 100)
+		var resp zk.ConnectResponse
+		if resp.Decode(zk.NewDecoder(b)); err != nil || resp.SessionID != 0 || len(b) != 37 {
+			t.Fatal(resp, err)
+		}
+		if b, err := io.ReadAll(w.r); len(b) > 0 || err != nil { // the end, not a reset
+			t.Fatal(len(b), err)
+		}
+		w.nc.Close()
+	}
+	// Who does not close his side has his connection closed.
+	w := dialRaw(t, s.Addrs()[0]).join(zk.ConnectRequest{TimeoutMillis: 4000})
+	w.must(zk.OpCloseSession, nil)
+	pass(t, s, partLimit+time.Second)
+	eventually(t, "all are closed", func() bool {
+		n := 0
+		s.Do(func(*Core) { n = len(s.all) })
+		return n == 0
+	})
+}
+
+// TestBounds: what clients can make us keep is bounded in bytes, too.
+func TestBounds(t *testing.T) {
+	cfg := testConfig(t.TempDir())
+	cfg.Limits.Bytes = 3_000_000
+	s := start(t, cfg)
+	w := dialRaw(t, s.Addrs()[0]).join(zk.ConnectRequest{TimeoutMillis: 40_000})
+	create := func(path string, n int) zk.Error {
+		_, err, _ := w.call(zk.OpCreate, &zk.CreateRequest{Path: path, Data: make([]byte, n), ACL: zk.OpenACL})
+		return err
+	}
+	set := func(path string, n int) zk.Error {
+		_, err, _ := w.call(zk.OpSetData, &zk.SetDataRequest{Path: path, Data: make([]byte, n), Version: -1})
+		return err
+	}
+	for i, got := range []zk.Error{create("/a", 1_000_000), create("/b", 1_000_000), create("/c", 1_000_000), create("/c", 900_000), set("/c", 1_000_001), set("/c", 1)} {
+		if want := []zk.Error{zk.OK, zk.OK, zk.QuotaExceeded, zk.OK, zk.QuotaExceeded, zk.OK}[i]; got != want {
+			t.Errorf("%d: %v, want %v", i, got, want)
+		}
+	}
+	var reads zk.MultiRequest
+	for range 100 {
+		reads.Parts = append(reads.Parts, zk.Part{Op: zk.OpGetData, Request: &zk.ReadRequest{Path: "/a"}})
+	}
+	var resp zk.MultiResponse
+	resp.Decode(w.must(zk.OpMultiRead, &reads))
+	n := 0
+	for _, r := range resp.Results {
+		n += len(r.Data)
+	}
+	if len(resp.Results) != 100 || n > maxMultiRead+1_000_000 || resp.Results[99].Err != zk.QuotaExceeded || resp.Results[0].Err != zk.OK {
+		t.Errorf("%d results, %d bytes", len(resp.Results), n)
+	}
+}
+
+// TestManyWatches: a hundred thousand watches of one connection, all of which fire at once, and all gone with it.
+func TestManyWatches(t *testing.T) {
+	const n = 100_000
+	s := start(t, testConfig(t.TempDir()))
+	w := dialRaw(t, s.Addrs()[0]).join(zk.ConnectRequest{TimeoutMillis: 40_000})
+	other := dialRaw(t, s.Addrs()[0]).join(zk.ConnectRequest{TimeoutMillis: 40_000})
+	go func() {
+		var all []byte
+		for i := range n {
+			all = append(all, packet(&zk.RequestHeader{Xid: 1, Op: zk.OpExists}, &zk.ReadRequest{Path: fmt.Sprint("/n", i), Watch: true})...)
+		}
+		w.nc.Write(all)
+	}()
+	for range n {
+		w.receive()
+	}
+	w.must(zk.OpAddWatch, &zk.WatchRequest{Path: "/", Kind: int32(zk.WatchPersistentRecursive)})
+	if f, _ := s.Figures(); f.Watches != n+1 {
+		t.Error(f.Watches)
+	}
+	go func() {
+		var all []byte
+		for i := range n {
+			all = append(all, packet(&zk.RequestHeader{Xid: 1, Op: zk.OpCreate}, &zk.CreateRequest{Path: fmt.Sprint("/n", i), ACL: zk.OpenACL})...)
+		}
+		other.nc.Write(all)
+	}()
+	for i := range n {
+		h, d := w.receive()
+		var e zk.Event
+		if e.Decode(d); h.Xid != zk.XidNotification || e.Path != fmt.Sprint("/n", i) {
+			t.Fatal(i, h, e)
+		}
+	}
+	for range n {
+		other.receive()
+	}
+	w.nc.Close()
+	eventually(t, "no watches", func() bool { f, _ := s.Figures(); return f.Watches == 0 })
+	var left int
+	s.Do(func(c *Core) { left = c.watches.bytes })
+	if left != 0 {
+		t.Error(left, " bytes are still counted")
 	}
 }

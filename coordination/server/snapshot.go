@@ -138,12 +138,20 @@ func (n *node) decode(d *zk.Decoder) {
 	n.version, n.aversion, n.created, n.kind = d.Int(), d.Int(), d.Int(), kind(d.Int())
 }
 
+// minNode is the size of a node without path, data and ACL.
+const minNode = 3*4 + 6*8 + 4*4
+
 // loadSnapshot reads a state. An error is ErrDamaged, or what reading gave.
 func loadSnapshot(path string) (t *tree, leases []lease, err error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, nil, err
 	}
+	return decodeSnapshot(b, path)
+}
+
+// decodeSnapshot reads what the file at path has.
+func decodeSnapshot(b []byte, path string) (t *tree, leases []lease, err error) {
 	const sum = 4
 	if len(b) < len(snapshotMagic)+sum || string(b[:len(snapshotMagic)]) != snapshotMagic ||
 		crc32.Checksum(b[:len(b)-sum], castagnoli) != binary.BigEndian.Uint32(b[len(b)-sum:]) {
@@ -158,8 +166,9 @@ func loadSnapshot(path string) (t *tree, leases []lease, err error) {
 		}
 	}
 	n := int(d.Int())
-	t.nodes = make(map[string]*node, max(0, min(n, len(d.Left()))))
-	all := make([]node, max(0, min(n, len(d.Left())))) // one allocation in place of a hundred thousand
+	fit := max(0, min(n, len(d.Left())/minNode))
+	t.nodes = make(map[string]*node, fit)
+	all := make([]node, fit) // one allocation in place of a hundred thousand
 	for i := range all {
 		path := d.String()
 		all[i].decode(d)

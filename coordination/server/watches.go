@@ -18,9 +18,17 @@ const (
 type watches struct {
 	at        map[string]map[*Peer]watchBits
 	count     int // pairs of connection, path and kind
+	bytes     int // what pairs of connection and path take, some; see maxWatchBytes
 	recursive int // how many of them are recursive: without any, no ancestors are looked at
 	told      uint64
 }
+
+// maxWatchBytes bounds the memory of all connections' watches, whose paths can be as long as a packet; watchSize is what
+// one takes besides its path.
+const (
+	maxWatchBytes = 512 << 20
+	watchSize     = 200
+)
 
 func newWatches() watches { return watches{at: map[string]map[*Peer]watchBits{}} }
 
@@ -31,8 +39,11 @@ func (w *watches) add(p *Peer, path string, bits watchBits) bool {
 	if added == 0 {
 		return true
 	}
-	if p.watchCount >= p.core.limits.Watches {
+	if p.watchCount >= p.core.limits.Watches || w.bytes > maxWatchBytes {
 		return false
+	}
+	if old == 0 {
+		w.bytes += len(path) + watchSize
 	}
 	peers := w.at[path]
 	if peers == nil {
@@ -72,6 +83,7 @@ func (w *watches) remove(p *Peer, path string, bits watchBits) watchBits {
 		p.watches[path], w.at[path][p] = left, left
 		return gone
 	}
+	w.bytes -= len(path) + watchSize
 	delete(p.watches, path)
 	peers := w.at[path]
 	if delete(peers, p); len(peers) == 0 {

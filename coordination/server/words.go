@@ -239,6 +239,7 @@ func (s *Server) hash(b *strings.Builder) {
 func (s *Server) mntr(b *strings.Builder) {
 	var f Figures
 	s.figures(&f)
+	f.OpenFiles, f.MaxFiles = openFiles()
 	line := func(name string, v any) { fmt.Fprintf(b, "zk_%s\t%v\n", name, v) }
 	line("version", s.version())
 	line("server_state", "standalone")

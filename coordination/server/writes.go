@@ -120,7 +120,7 @@ func (c *Core) planCreate(p *Peer, op zk.Op, r *zk.CreateRequest) (ch change, er
 		return ch, zk.NodeExists
 	case parent.kind == ephemeral:
 		return ch, zk.NoChildrenForEphemerals
-	case len(c.tree.nodes) >= c.limits.Nodes:
+	case len(c.tree.nodes) >= c.limits.Nodes || !c.fits(len(path)+len(r.Data)):
 		return ch, zk.QuotaExceeded
 	}
 	ch = change{op: opCreate, path: path, data: r.Data, acl: acl, version: parent.created + 1}
@@ -189,6 +189,11 @@ func (c *Core) target(p *Peer, path string, perm zk.Perms) (*node, zk.Error) {
 	return n, zk.OK
 }
 
+// fits tells whether the tree may grow by so many bytes.
+func (c *Core) fits(n int) bool {
+	return n <= 0 || c.limits.Bytes == 0 || c.tree.bytes+int64(n) <= c.limits.Bytes
+}
+
 func (c *Core) planSetData(p *Peer, r *zk.SetDataRequest) (ch change, err zk.Error) {
 	n, err := c.target(p, r.Path, zk.PermWrite)
 	if err != zk.OK {
@@ -196,6 +201,9 @@ func (c *Core) planSetData(p *Peer, r *zk.SetDataRequest) (ch change, err zk.Err
 	}
 	if r.Version != -1 && r.Version != n.version {
 		return ch, zk.BadVersion
+	}
+	if !c.fits(len(r.Data) - len(n.data)) {
+		return ch, zk.QuotaExceeded
 	}
 	return change{op: opSetData, path: r.Path, data: r.Data, version: nextVersion(n.version)}, zk.OK
 }

@@ -34,8 +34,20 @@ func start(t testing.TB) string {
 // open is a registry on a session that is closed with the test.
 func open(t testing.TB, address string, o registry.Options, auth ...client.Auth) (*registry.Registry, *client.Session) {
 	t.Helper()
-	s, err := client.Open(t.Context(), client.Config{Servers: []string{address}, Timeout: 10 * time.Second, Auth: auth,
-		Logger: slog.New(slog.DiscardHandler)})
+	s := session(t, client.Config{Servers: []string{address}, Auth: auth})
+	return registry.New(s, o), s
+}
+
+// openAt is a registry below a chroot.
+func openAt(t testing.TB, address, chroot string) *registry.Registry {
+	t.Helper()
+	return registry.New(session(t, client.Config{Servers: []string{address}, Chroot: chroot}), registry.Options{})
+}
+
+func session(t testing.TB, c client.Config) *client.Session {
+	t.Helper()
+	c.Timeout, c.Logger = 10*time.Second, slog.New(slog.DiscardHandler)
+	s, err := client.Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +56,7 @@ func open(t testing.TB, address string, o registry.Options, auth ...client.Auth)
 		defer cancel()
 		_ = s.Close(ctx) // an error if the server is gone
 	})
-	return registry.New(s, o), s
+	return s
 }
 
 func broker(id, port int32) registry.BrokerInfo {

@@ -18,7 +18,7 @@ func measureAppend(ctx context.Context, b *bench) error {
 	total := either[int64](b, 768<<20, 96<<20)
 	for _, size := range []int{64 << 10, 1 << 20} {
 		batch := loadgen.RawBatch(size, 1024, 0)
-		f := b.figure(fmt.Sprintf("append of %d KiB batches", size>>10), "MB/s", "plain pwrite").atLeast(0.8)
+		f := b.figure(fmt.Sprintf("append of %d KiB batches", size>>10), "MB/s", "plain pwrite").AtLeast(0.8)
 		var reserved bool
 		log := func() (float64, error) {
 			v, r, err := appendToLog(b, batch, total)
@@ -33,7 +33,7 @@ func measureAppend(ctx context.Context, b *bench) error {
 				return err
 			}
 			if round > 0 { // the first one touches memory, and tells whether space is reserved
-				f.pair(v[0], v[1])
+				f.Pair(v[0], v[1])
 			}
 		}
 		f.LimitIs += ", fresh file" + mark(reserved, " with space reserved, as the log has")

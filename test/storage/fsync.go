@@ -28,7 +28,7 @@ func measureFsync(ctx context.Context, b *bench) error {
 func fsyncThroughput(ctx context.Context, b *bench, s *rig.Sluice) error {
 	const partitions, connections, inFlight = 6, 2, 32
 	batch := loadgen.RawBatch(64<<10, 1024, 0)
-	os := b.figure("class fsync, 64 × 64 KiB under way, 6 partitions", "MB/s", "class os").atLeast(0.7)
+	os := b.figure("class fsync, 64 × 64 KiB under way, 6 partitions", "MB/s", "class os").AtLeast(0.7)
 	raw := b.figure("class fsync, as above", "MB/s", "fdatasync after each 64 × 64 KiB in one file")
 	one := func(policy string, round int) (float64, error) {
 		topic := fmt.Sprintf("%s-%d", policy, round)
@@ -56,7 +56,7 @@ func fsyncThroughput(ctx context.Context, b *bench, s *rig.Sluice) error {
 		if err != nil {
 			return err
 		}
-		os.pair(v[0], v[1])
+		os.Pair(v[0], v[1])
 		p, err := newPlain(b.dir, "plain", 0)
 		if err != nil {
 			return err
@@ -66,7 +66,7 @@ func fsyncThroughput(ctx context.Context, b *bench, s *rig.Sluice) error {
 		if err != nil {
 			return err
 		}
-		raw.pair(v[0], limit)
+		raw.Pair(v[0], limit)
 	}
 	return nil
 }
@@ -74,7 +74,7 @@ func fsyncThroughput(ctx context.Context, b *bench, s *rig.Sluice) error {
 // fsyncLatency changes sides every few hundred requests: the device's mood changes too.
 func fsyncLatency(ctx context.Context, b *bench, s *rig.Sluice, size int) error {
 	batch := loadgen.RawBatch(size, 1024, 0)
-	f := b.figure(fmt.Sprintf("class fsync, one %d KiB request at a time, p50", size>>10), "µs", "plain write and fdatasync").atMost(1.5)
+	f := b.figure(fmt.Sprintf("class fsync, one %d KiB request at a time, p50", size>>10), "µs", "plain write and fdatasync").AtMost(1.5)
 	cost := b.figure(fmt.Sprintf("class os, one %d KiB request at a time, p50", size>>10), "µs", "")
 	drivers := map[string]*loadgen.Raw{}
 	for _, policy := range []string{"fsync", "os"} {
@@ -106,12 +106,12 @@ func fsyncLatency(ctx context.Context, b *bench, s *rig.Sluice, size int) error 
 		if err != nil {
 			return err
 		}
-		f.pair(v[0], v[1])
+		f.Pair(v[0], v[1])
 		o, err := ours("os")()
 		if err != nil {
 			return err
 		}
-		cost.add(o)
+		cost.Add(o)
 	}
 	return nil
 }

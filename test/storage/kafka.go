@@ -22,8 +22,8 @@ func measureKafka(ctx context.Context, b *bench) error {
 	}
 	defer k.Stop()
 	return b.withSluice(ctx, "beside-kafka", nil, func(s *rig.Sluice) error {
-		many := b.figure("class fsync, 16 connections × 16 KiB, 16 partitions", "MB/s", "Kafka, flush.messages=1").atLeast(5)
-		one := b.figure("class fsync, one 16 KiB request at a time", "requests/s", "Kafka, flush.messages=1").atLeast(2)
+		many := b.figure("class fsync, 16 connections × 16 KiB, 16 partitions", "MB/s", "Kafka, flush.messages=1").AtLeast(5)
+		one := b.figure("class fsync, one 16 KiB request at a time", "requests/s", "Kafka, flush.messages=1").AtLeast(2)
 		raw := b.figure("class fsync, one 16 KiB request at a time", "requests/s", "plain write and fdatasync")
 		batch := loadgen.RawBatch(16<<10, 1024, 0)
 		drivers := map[rig.Broker][2]*loadgen.Raw{}
@@ -65,17 +65,17 @@ func measureKafka(ctx context.Context, b *bench) error {
 			if err != nil {
 				return err
 			}
-			many.pair(v[0], v[1])
+			many.Pair(v[0], v[1])
 			v, err = inTurn(round, requestsOf(side(s, 1)), requestsOf(side(k, 1)))
 			if err != nil {
 				return err
 			}
-			one.pair(v[0], v[1])
+			one.Pair(v[0], v[1])
 			us, err := p.syncedAppends(batch, 500)
 			if err != nil {
 				return err
 			}
-			raw.pair(v[0], 1e6/us)
+			raw.Pair(v[0], 1e6/us)
 		}
 		return nil
 	})

@@ -44,8 +44,7 @@ type bench struct {
 	sluice, kafka string
 	rounds        int
 	quick         bool
-	figures       []*figure
-	notes         []string
+	report        *rig.Report
 }
 
 func main() {
@@ -96,35 +95,45 @@ func (b *bench) measure(ctx context.Context, dir, names, out string) (err error)
 	if !b.quick {
 		rig.TouchMemory(4 << 30)
 	}
-	report := begin(b)
+	b.report = rig.NewReport(b.dir, b.quick)
 	for _, r := range chosen {
 		b.say("%s: %s", r.name, r.about)
-		n := len(b.figures)
+		n := len(b.report.Figures)
 		if err := r.run(ctx, b); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
 			b.note("%s was not measured to its end: %v", r.name, err) // the other rows are worth having
 		}
-		for _, f := range b.figures[n:] {
+		for _, f := range b.report.Figures[n:] {
 			f.Row = r.name
 		}
 		rig.Settle()
 	}
-	report.end(b)
-	report.print(os.Stdout)
+	b.report.End()
+	b.report.Print(os.Stdout)
 	if out == "" {
 		return nil
 	}
-	return report.write(out)
+	return b.report.Write(out)
 }
 
 // say tells how far the run is.
 func (b *bench) say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
 // note is printed with the figures.
-func (b *bench) note(format string, args ...any) {
-	b.notes = append(b.notes, fmt.Sprintf(format, args...))
+func (b *bench) note(format string, args ...any) { b.report.Note(format, args...) }
+
+// figure begins a line of the table.
+func (b *bench) figure(name, unit, limitIs string) *rig.Figure {
+	return b.report.Figure(name, unit, limitIs)
+}
+
+func mark(yes bool, s string) string {
+	if yes {
+		return s
+	}
+	return ""
 }
 
 // either is long, or short with -quick.

@@ -14,11 +14,11 @@ import (
 // turn beside batches to a topic of six, is stopped, and started again.
 func measurePartitions(ctx context.Context, b *bench) error {
 	const n = 10_000
-	created := b.figure("creation of 10,000 partitions in one request", "s", "").atMost(2)
-	empty := b.figure("memory of each, empty (growth of resident memory)", "KB", "").atMost(10)
-	written := b.figure("memory of each, after batches to all", "KB", "").atMost(10)
-	rate := b.figure("produce to 10,000 partitions, 16 KiB batches, 64 under way", "MB/s", "to 6 partitions").atLeast(0.8)
-	start := b.figure("ready after a clean stop", "ms", "").atMost(600)
+	created := b.figure("creation of 10,000 partitions in one request", "s", "").AtMost(2)
+	empty := b.figure("memory of each, empty (growth of resident memory)", "KB", "").AtMost(10)
+	written := b.figure("memory of each, after batches to all", "KB", "").AtMost(10)
+	rate := b.figure("produce to 10,000 partitions, 16 KiB batches, 64 under way", "MB/s", "to 6 partitions").AtLeast(0.8)
+	start := b.figure("ready after a clean stop", "ms", "").AtMost(600)
 	for round := range either(b, 3, 1) {
 		name := fmt.Sprintf("partitions-%d", round)
 		err := b.withSluice(ctx, name, nil, func(s *rig.Sluice) error {
@@ -27,8 +27,8 @@ func measurePartitions(ctx context.Context, b *bench) error {
 			if err != nil {
 				return err
 			}
-			created.add(took.Seconds())
-			empty.add((resident(s) - before) / n / 1e3)
+			created.Add(took.Seconds())
+			empty.Add((resident(s) - before) / n / 1e3)
 			if _, err := rig.CreateTopic(ctx, s, "six", 6); err != nil {
 				return err
 			}
@@ -46,7 +46,7 @@ func measurePartitions(ctx context.Context, b *bench) error {
 			if _, err := many.Produce(ctx, loadgen.RawLoad{Requests: n}); err != nil { // opens every file
 				return err
 			}
-			written.add((resident(s) - before) / n / 1e3)
+			written.Add((resident(s) - before) / n / 1e3)
 			load := loadgen.RawLoad{Requests: either[int64](b, 5*n, n)}
 			for turn := range either(b, 2*b.rounds, 2) / 2 {
 				rig.Settle()
@@ -55,7 +55,7 @@ func measurePartitions(ctx context.Context, b *bench) error {
 				if err != nil {
 					return err
 				}
-				rate.pair(v[0], v[1])
+				rate.Pair(v[0], v[1])
 			}
 			return nil
 		})
@@ -65,7 +65,7 @@ func measurePartitions(ctx context.Context, b *bench) error {
 		for range either(b, 3, 1) {
 			begin := time.Now()
 			if err := b.withSluice(ctx, name, nil, func(*rig.Sluice) error {
-				start.add(time.Since(begin).Seconds() * 1e3)
+				start.Add(time.Since(begin).Seconds() * 1e3)
 				return nil
 			}); err != nil {
 				return err
@@ -90,7 +90,7 @@ func resident(s *rig.Sluice) float64 {
 // checkpoint is a minute away. The page cache is dropped before the start if that is permitted.
 func measureRecovery(ctx context.Context, b *bench) error {
 	const n = 1000
-	f := b.figure("ready after a kill, 64 MiB in 1,000 partitions not flushed", "s", "").atMost(10)
+	f := b.figure("ready after a kill, 64 MiB in 1,000 partitions not flushed", "s", "").AtMost(10)
 	raw := b.figure("as above", "s", "reading the same files")
 	cold := true
 	for round := range either(b, 3, 1) {
@@ -122,8 +122,8 @@ func measureRecovery(ctx context.Context, b *bench) error {
 			return err
 		}
 		took := time.Since(begin).Seconds()
-		f.add(took)
-		raw.pair(took, limit)
+		f.Add(took)
+		raw.Pair(took, limit)
 		if err := s.Stop(); err != nil {
 			return err
 		}

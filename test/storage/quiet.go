@@ -24,7 +24,7 @@ const (
 // segments of 1 GiB, where nothing of that happens. Windows of both kinds take turns; between them is a pause in which
 // background work ends. Latency counts from the intended time of a request.
 func measureQuiet(ctx context.Context, b *bench) error {
-	f := b.figure("p99.9 of produce in windows with rolls, deletion and compaction", "µs", "windows without").atMost(1.2)
+	f := b.figure("p99.9 of produce in windows with rolls, deletion and compaction", "µs", "windows without").AtMost(1.2)
 	median := b.figure("p50 of the same", "µs", "windows without")
 	set := []string{"log.retention.check.interval.ms=500", "log.cleaner.backoff.ms=500", "log.segment.delete.delay.ms=1000"}
 	return b.withSluice(ctx, "quiet", set, func(s *rig.Sluice) error {
@@ -62,14 +62,14 @@ func measureQuiet(ctx context.Context, b *bench) error {
 				p999[k], p50[k] = float64(h.Percentile(99.9))/1e3, float64(h.Percentile(50))/1e3
 			}
 			if round > 0 {
-				f.pair(p999[0], p999[1])
-				median.pair(p50[0], p50[1])
+				f.Pair(p999[0], p999[1])
+				median.Pair(p50[0], p50[1])
 			}
 		}
 		a, z := windows["with"].all, windows["without"].all
 		b.note("quiet: over all windows p99.9 is %s µs with and %s µs without (ratio %s), of %d and %d requests; window by window it rests "+
-			"on %d requests", short(float64(a.Percentile(99.9))/1e3), short(float64(z.Percentile(99.9))/1e3),
-			short(float64(a.Percentile(99.9))/float64(z.Percentile(99.9))), a.Count(), z.Count(), int(quietRate*long.Seconds()/1000))
+			"on %d requests", rig.Short(float64(a.Percentile(99.9))/1e3), rig.Short(float64(z.Percentile(99.9))/1e3),
+			rig.Short(float64(a.Percentile(99.9))/float64(z.Percentile(99.9))), a.Count(), z.Count(), int(quietRate*long.Seconds()/1000))
 		b.note("quiet: %s", whatHappened(s.Logs(filepath.Join(b.dir, "quiet"))))
 		return nil
 	})

@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"encoding/json"
@@ -12,11 +12,10 @@ import (
 	"time"
 
 	"github.com/sluice-mq/sluice/results"
-	"github.com/sluice-mq/sluice/test/rig"
 )
 
-// figure is one line of the table: values of each round beside those of the limit, where there is one.
-type figure struct {
+// Figure is one line of a report's table: values of each round beside those of a limit, where there is one.
+type Figure struct {
 	Row     string    `json:"row"`
 	Name    string    `json:"name"`
 	Unit    string    `json:"unit"`
@@ -24,25 +23,23 @@ type figure struct {
 	Limit   []float64 `json:"limit,omitempty"` // of the same rounds
 	LimitIs string    `json:"limit_is,omitempty"`
 	// The goal: a bound of the ratio of values to limit where there is a limit, else of the values. 0: none.
-	AtLeast float64 `json:"at_least,omitempty"`
-	AtMost  float64 `json:"at_most,omitempty"`
+	Least float64 `json:"at_least,omitempty"`
+	Most  float64 `json:"at_most,omitempty"`
 }
 
-// figure begins a line; rounds are added to it.
-func (b *bench) figure(name, unit, limitIs string) *figure {
-	f := &figure{Name: name, Unit: unit, LimitIs: limitIs}
-	b.figures = append(b.figures, f)
-	return f
-}
+// AtLeast sets the goal, and so does AtMost.
+func (f *Figure) AtLeast(v float64) *Figure { f.Least = v; return f }
 
-func (f *figure) atLeast(v float64) *figure { f.AtLeast = v; return f }
-func (f *figure) atMost(v float64) *figure  { f.AtMost = v; return f }
+// AtMost sets the goal.
+func (f *Figure) AtMost(v float64) *Figure { f.Most = v; return f }
 
-// add takes a round that has no limit, pair one that has.
-func (f *figure) add(value float64)         { f.Values = append(f.Values, value) }
-func (f *figure) pair(value, limit float64) { f.add(value); f.Limit = append(f.Limit, limit) }
+// Add takes a round that has no limit.
+func (f *Figure) Add(value float64) { f.Values = append(f.Values, value) }
 
-func (f *figure) ratios() []float64 {
+// Pair takes a round that has one.
+func (f *Figure) Pair(value, limit float64) { f.Add(value); f.Limit = append(f.Limit, limit) }
+
+func (f *Figure) ratios() []float64 {
 	var r []float64
 	for i := range f.Limit {
 		r = append(r, f.Values[i]/f.Limit[i])
@@ -51,60 +48,73 @@ func (f *figure) ratios() []float64 {
 }
 
 // verdict of the median: "met", "NOT MET", "" without a goal.
-func (f *figure) verdict() string {
+func (f *Figure) verdict() string {
 	of := f.Values
 	if f.LimitIs != "" {
 		of = f.ratios()
 	}
-	switch m := rig.Median(of); {
-	case f.AtLeast > 0 && m < f.AtLeast, f.AtMost > 0 && m > f.AtMost:
+	switch m := Median(of); {
+	case f.Least > 0 && m < f.Least, f.Most > 0 && m > f.Most:
 		return "NOT MET"
-	case f.AtLeast > 0 || f.AtMost > 0:
+	case f.Least > 0 || f.Most > 0:
 		return "met"
 	}
 	return ""
 }
 
-func (f *figure) goal() string {
+func (f *Figure) goal() string {
 	switch {
-	case f.AtLeast > 0:
-		return "≥ " + short(f.AtLeast)
-	case f.AtMost > 0:
-		return "≤ " + short(f.AtMost)
+	case f.Least > 0:
+		return "≥ " + Short(f.Least)
+	case f.Most > 0:
+		return "≤ " + Short(f.Most)
 	}
 	return ""
 }
 
-// report is what a run leaves.
-type report struct {
+// Report is what a run of a benchmark leaves.
+type Report struct {
 	Started     time.Time            `json:"started"`
 	Seconds     float64              `json:"seconds"`
 	Command     []string             `json:"command"`
 	Quick       bool                 `json:"quick"` // not to be quoted
 	Environment *results.Environment `json:"environment"`
 	LoadAfter   [3]float64           `json:"load_average_after"`
-	Figures     []*figure            `json:"figures"`
+	Figures     []*Figure            `json:"figures"`
 	Notes       []string             `json:"notes"`
 
 	cpu results.CPUTime
 }
 
-func begin(b *bench) *report {
-	r := &report{Started: time.Now().UTC(), Command: os.Args, Quick: b.quick, Environment: results.Host(), cpu: results.ReadCPUTime()}
-	r.Environment.SetDataDir(b.dir)
+// NewReport begins one. dir is on the file system that is measured; quick says that its figures are not to be quoted.
+func NewReport(dir string, quick bool) *Report {
+	r := &Report{Started: time.Now().UTC(), Command: os.Args, Quick: quick, Environment: results.Host(), cpu: results.ReadCPUTime()}
+	r.Environment.SetDataDir(dir)
 	return r
 }
 
-func (r *report) end(b *bench) {
+// Figure begins a line; rounds are added to it. One without any is left out.
+func (r *Report) Figure(name, unit, limitIs string) *Figure {
+	f := &Figure{Name: name, Unit: unit, LimitIs: limitIs}
+	r.Figures = append(r.Figures, f)
+	return f
+}
+
+// Note is printed with the figures.
+func (r *Report) Note(format string, args ...any) {
+	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}
+
+// End notes what there is to say of the machine.
+func (r *Report) End() {
 	r.Seconds = time.Since(r.Started).Seconds()
 	r.Environment.StealPercent = results.ReadCPUTime().StealSince(r.cpu)
 	r.LoadAfter = results.Host().LoadAverage
-	r.Notes = b.notes
-	r.Figures = slices.DeleteFunc(b.figures, func(f *figure) bool { return len(f.Values) == 0 })
+	r.Figures = slices.DeleteFunc(r.Figures, func(f *Figure) bool { return len(f.Values) == 0 })
 }
 
-// print writes the environment and a table that Markdown shows as one.
-func (r *report) print(w io.Writer) {
+// Print writes the environment and a table that Markdown shows as one.
+func (r *Report) Print(w io.Writer) {
 	e := r.Environment
 	fmt.Fprintf(w, "%s, commit %.12s%s, %s\n", r.Started.Format("2006-01-02 15:04 UTC"), or(e.Commit, "unknown"), mark(e.Dirty, " with changes"),
 		strings.Join(r.Command, " "))
@@ -129,7 +139,8 @@ func (r *report) print(w io.Writer) {
 	}
 }
 
-func (r *report) write(path string) error {
+// Write writes all of it, as JSON.
+func (r *Report) Write(path string) error {
 	text, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err
@@ -143,13 +154,13 @@ func spread(v []float64) string {
 	case 0:
 		return ""
 	case 1:
-		return short(v[0])
+		return Short(v[0])
 	}
-	return fmt.Sprintf("%s (%s–%s)", short(rig.Median(v)), short(slices.Min(v)), short(slices.Max(v)))
+	return fmt.Sprintf("%s (%s–%s)", Short(Median(v)), Short(slices.Min(v)), Short(slices.Max(v)))
 }
 
-// short has three significant digits.
-func short(v float64) string {
+// Short has three significant digits.
+func Short(v float64) string {
 	if a := math.Abs(v); a >= 100 || a == math.Trunc(a) {
 		return fmt.Sprintf("%.0f", v)
 	}
