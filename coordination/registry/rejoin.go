@@ -37,11 +37,15 @@ func (r *Registry) ForgetController(ctx context.Context, previous int64) error {
 	if previous == 0 || previous == r.s.ID() {
 		return nil
 	}
+	_, version, err := r.controllerEpoch(ctx) // first: an election after this keeps the removal from happening
+	if err != nil {
+		return err
+	}
 	c, err := r.Controller(ctx)
 	if err != nil || c.ID == NoController || c.Session != previous {
 		return err
 	}
-	return r.remove(ctx, ControllerPath, -1)
+	return r.Resign(ctx, Controller{ID: c.ID, EpochVersion: version})
 }
 
 // SkipProducerIDs has the next block of producer ids begin at first or later: those below it have been given out in some
