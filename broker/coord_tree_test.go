@@ -183,6 +183,45 @@ func TestSettingsOfOthers(t *testing.T) {
 	until(t, "the setting that means nothing", func() bool { return b.catalog.Image().TopicNamed("t").Config.MaxMessageBytes == 300 })
 }
 
+// TestCreationTakenBack: a topic whose logs cannot all be made is not there, neither in the tree nor on disk, and can be
+// made when what was in the way is gone. Those beside it in the request are made.
+func TestCreationTakenBack(t *testing.T) {
+	dir := t.TempDir()
+	c := dial(t, startBroker(t, dir))
+	h := handIn(t, dir)
+	inTheWay := filepath.Join(dir, "t-1")
+	if err := os.WriteFile(inTheWay, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	req := kmsg.NewPtrCreateTopicsRequest()
+	req.Version = 5
+	for _, name := range []string{"before", "t", "behind"} {
+		r := kmsg.NewCreateTopicsRequestTopic()
+		r.Topic, r.NumPartitions, r.ReplicationFactor = name, 3, 1
+		req.Topics = append(req.Topics, r)
+	}
+	for i, r := range c.ask(req).(*kmsg.CreateTopicsResponse).Topics {
+		if want := map[bool]wire.ErrorCode{true: wire.KafkaStorageError}[i == 1]; wire.ErrorCode(r.ErrorCode) != want {
+			t.Errorf("%s: %v, want %v", r.Topic, wire.ErrorCode(r.ErrorCode), want)
+		}
+	}
+	serves(t, c, "before")
+	serves(t, c, "behind")
+	for _, path := range []string{"/brokers/topics/t", "/config/topics/t", "/admin/delete_topics/t"} {
+		if h.has(path) {
+			t.Errorf("%s is left", path)
+		}
+	}
+	if err := os.Remove(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	if list := inDir(t, dir, "t"); len(list) != 0 {
+		t.Errorf("logs are left: %v", list)
+	}
+	c.create("t", 3)
+	serves(t, c, "t")
+}
+
 // TestMove: what a broker has kept in its directory is brought into a coordinator that is empty, once, and cannot be
 // served without it afterwards.
 func TestMove(t *testing.T) {
