@@ -143,19 +143,29 @@ func describe(image *Image, t *Topic) kmsg.MetadataResponseTopic {
 		default:
 			rp.Leader, rp.LeaderEpoch, rp.Replicas, rp.ISR = p.Leader, p.leaderEpoch(), p.Replicas, p.ISR
 		}
+		if t.Assigned != nil && len(t.Assigned[i].Replicas) > 1 {
+			rp.Replicas, rp.OfflineReplicas = t.Assigned[i].Replicas, image.offline(t.Assigned[i].Replicas, rp.OfflineReplicas)
+		}
 		r.Partitions = append(r.Partitions, rp)
 	}
 	return r
 }
 
+// offline adds to list those of the replicas whose brokers are not there.
+func (im *Image) offline(replicas, list []int32) []int32 {
+	list = slices.Clone(list) // it may be shared
+	for _, id := range replicas {
+		if im.node(id) == nil && !slices.Contains(list, id) {
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
 // describeElsewhere describes a partition that this broker does not lead. One whose leader is gone has none.
 func (im *Image) describeElsewhere(a *Assigned, r *kmsg.MetadataResponseTopicPartition) {
 	r.Leader, r.LeaderEpoch, r.Replicas, r.ISR = a.Leader, a.LeaderEpoch, a.Replicas, a.ISR
-	for _, id := range a.Replicas {
-		if im.node(id) == nil {
-			r.OfflineReplicas = append(r.OfflineReplicas, id)
-		}
-	}
+	r.OfflineReplicas = im.offline(a.Replicas, nil)
 	if im.node(a.Leader) == nil {
 		r.ErrorCode, r.Leader = int16(wire.LeaderNotAvailable), -1
 	}

@@ -74,7 +74,7 @@ func newCoordCatalog(cfg *config.Broker, values *config.Values, log *slog.Logger
 	c := &coordCatalog{
 		replicas: &replicas{node: cfg.NodeID, log: log}, topicRules: topicRules{cfg}, static: values, values: values,
 		changed: func(*config.Broker) {}, core: controller.New(cfg.DeleteTopics), controller: registry.NoController,
-		topics: map[string]*known{}, first: true,
+		topics: map[string]*known{}, first: true, changes: -1,
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c

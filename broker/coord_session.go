@@ -22,7 +22,6 @@ func (c *coordCatalog) connect() error {
 		return fmt.Errorf("the coordinator at %s (zookeeper.connect): %w", c.defaults.ZooKeeper.Connect, err)
 	}
 	c.link.Store(l)
-	c.done.Go(c.follow)
 	return nil
 }
 
@@ -93,7 +92,11 @@ func (c *coordCatalog) join(advertised []config.Listener, bound []string) error 
 		}
 		c.endpoints = append(c.endpoints, registry.Endpoint{Name: a.Name, Host: a.Host, Port: int32(a.Port), Protocol: a.Protocol})
 	}
-	return c.enlist(c.link.Load())
+	if err := c.enlist(c.link.Load()); err != nil {
+		return err
+	}
+	c.done.Go(c.follow)
+	return nil
 }
 
 // enlist registers the broker in the session, and goes on as a member. The caller holds mu.
@@ -236,6 +239,7 @@ func (c *coordCatalog) reconnected(l *link) {
 	}
 	if err == nil {
 		c.fenced = false
+		_ = c.step(nil, resigned) // to begin again with all that could not be done meanwhile
 		err = c.readController(l)
 	}
 	c.publish()

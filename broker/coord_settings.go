@@ -200,11 +200,16 @@ func (c *coordCatalog) readChanges(l *link) error {
 		}
 		c.changes = x.Number
 	}
-	if brokers {
-		return c.readDynamic(l)
-	}
 	c.settle(topics)
-	return nil
+	if brokers {
+		if err := c.readDynamic(l); err != nil {
+			return err
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return l.reg.PurgeChanges(l.calls()) // whoever comes by sweeps, as in Kafka
 }
 
 // readSettings reads those of a topic; changed tells whether they are others.

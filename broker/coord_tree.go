@@ -223,6 +223,9 @@ func (c *coordCatalog) begin(l *link, elected registry.Controller) error {
 	c.log.Info("this broker is the controller", "epoch", elected.Epoch)
 	e := controller.Elected{Epoch: elected.Epoch, Live: maps.Clone(c.epochs)}
 	for name, k := range c.topics {
+		if err := c.giveID(l, k); err != nil {
+			return err
+		}
 		e.Topics = append(e.Topics, k.Topic)
 		e.States = append(e.States, k.writtenStates()...)
 		if k.deleting {
@@ -231,6 +234,21 @@ func (c *coordCatalog) begin(l *link, elected registry.Controller) error {
 	}
 	err := c.step(l, e)
 	c.settleAll()
+	return err
+}
+
+// giveID gives a topic an id that a tool of before topics had ids has made, as Kafka's controller does
+// (KafkaController.processTopicIds).
+func (c *coordCatalog) giveID(l *link, k *known) error {
+	if k.ID != (registry.TopicID{}) || !l.controls.Load() {
+		return nil
+	}
+	k.ID = registry.NewTopicID()
+	err := l.reg.SetTopic(l.calls(), c.elected, &k.Topic)
+	if errors.Is(err, registry.ErrChanged) || errors.Is(err, registry.ErrNotFound) {
+		k.ID = registry.TopicID{} // the watch tells
+		return nil
+	}
 	return err
 }
 
@@ -277,6 +295,9 @@ func (c *coordCatalog) readTopics(l *link, names []string) error {
 			c.gone(name)
 			e.Gone = append(e.Gone, name)
 		default:
+			if err := c.giveID(l, k); err != nil {
+				return err
+			}
 			c.topics[name] = k
 			e.Topics = append(e.Topics, k.Topic)
 			e.States = append(e.States, k.writtenStates()...)

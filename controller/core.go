@@ -22,6 +22,7 @@ type topic struct {
 	id         registry.TopicID
 	partitions []partition
 	deleting   bool
+	removing   bool // nobody has anything of it any more
 }
 
 type partition struct {
@@ -106,6 +107,9 @@ func (c *Core) learn(r *registry.Topic) {
 
 // judgeReplicas has replicas of New ones come online, and of brokers that are gone go offline.
 func (c *Core) judgeReplicas(t *topic) {
+	if t.removing {
+		return
+	}
 	for i := range t.partitions {
 		p := &t.partitions[i]
 		for j, id := range p.replicas {

@@ -31,6 +31,9 @@ func (c *Core) deletionAsked(names []string) (out []Effect) {
 
 // startDeletion asks each broker that is there for its replicas.
 func (c *Core) startDeletion(name string, t *topic) (out []Effect) {
+	if t.removing {
+		return []Effect{RemoveTopic{name}} // it has failed
+	}
 	var brokers []int32
 	for i := range t.partitions {
 		p := &t.partitions[i]
@@ -56,7 +59,7 @@ func (c *Core) startDeletion(name string, t *topic) (out []Effect) {
 
 func (c *Core) replicasDeleted(e *ReplicasDeleted) []Effect {
 	t := c.topics[e.Topic]
-	if t == nil || !t.deleting {
+	if t == nil || !t.deleting || t.removing {
 		return nil
 	}
 	for i := range t.partitions {
@@ -83,6 +86,7 @@ func (c *Core) endDeletion(name string, t *topic) []Effect {
 			}
 		}
 	}
+	t.removing = true
 	for i := range t.partitions {
 		p := &t.partitions[i]
 		p.become(NonExistentPartition)

@@ -75,8 +75,9 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 type server struct {
 	begin       time.Time
 	broker      *broker.Broker
-	admin       *admin.Server    // nil when turned off
-	coordinator *zkserver.Server // nil where it is another process, or none
+	admin       *admin.Server // nil when turned off
+	coordinator *keeper       // nil where it is another process, or none
+	coordAddr   string        // of coordinator
 }
 
 // startServer opens and listens.
@@ -113,10 +114,20 @@ func (s *server) startCoordinator(cfg *config.Broker, log *slog.Logger) error {
 	if err != nil {
 		return configError(err)
 	}
-	if s.coordinator, err = zkserver.Open(sc); err != nil {
+	c, err := zkserver.Open(sc)
+	if err != nil {
 		return portError(err, "coordinator.listeners")
 	}
-	host, port, err := net.SplitHostPort(s.coordinator.Addrs()[0])
+	n := len(sc.Listen)
+	s.coordAddr, sc.Listen, sc.SecureListen = c.Addrs()[0], c.Addrs()[:n], c.Addrs()[n:] // those that were bound, for another time
+	s.coordinator = keep(c, log, func() (coordination, error) {
+		c, err := zkserver.Open(sc)
+		if err == nil && s.admin != nil {
+			s.admin.AttachCoordinator(c)
+		}
+		return c, err
+	})
+	host, port, err := net.SplitHostPort(s.coordAddr)
 	if err != nil {
 		return err
 	}
@@ -125,7 +136,7 @@ func (s *server) startCoordinator(cfg *config.Broker, log *slog.Logger) error {
 	}
 	cfg.ZooKeeper.Connect = net.JoinHostPort(host, port)
 	if s.admin != nil {
-		s.admin.AttachCoordinator(s.coordinator)
+		s.admin.AttachCoordinator(c)
 	}
 	return nil
 }
@@ -147,7 +158,7 @@ func (s *server) stop() error {
 		err = s.broker.Drain(context.Background())
 	}
 	if s.coordinator != nil {
-		err = errors.Join(err, s.coordinator.Close()) // after the broker, which takes leave of it
+		err = errors.Join(err, s.coordinator.close()) // after the broker, which takes leave of it
 	}
 	if s.admin != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
@@ -173,9 +184,7 @@ func (s *server) announce(w io.Writer, file string, cfg *config.Broker) error {
 	if s.admin != nil {
 		r.Admin = s.admin.Addr()
 	}
-	if s.coordinator != nil {
-		r.Coordinator = s.coordinator.Addrs()[0]
-	}
+	r.Coordinator = s.coordAddr
 	fmt.Fprintf(w, "Sluice is ready after %d ms, with its data in %s\n", time.Since(s.begin).Milliseconds(), cfg.LogDirs[0])
 	for _, a := range s.broker.Addrs() {
 		fmt.Fprintf(w, "  Kafka clients  %s\n", a)
