@@ -211,11 +211,16 @@ func (r *reader) nodeID() int32 {
 	return id
 }
 
-func (r *reader) logDirs() []string {
-	key := "log.dirs"
-	if !r.v.IsSet(key) {
-		key = "log.dir"
+// logDirsKey is the key that names the log directories.
+func (v *Values) logDirsKey() string {
+	if v.IsSet("log.dirs") {
+		return "log.dirs"
 	}
+	return "log.dir"
+}
+
+func (r *reader) logDirs() []string {
+	key := r.v.logDirsKey()
 	dirs := splitList(r.v.Get(key).Text)
 	if len(dirs) == 0 {
 		r.fail(key, "%s names no directory", key)

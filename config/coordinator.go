@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -51,7 +52,7 @@ func (r *reader) coordinator() Coordinator {
 	c := Coordinator{
 		Listeners:         r.addresses(p + "listeners"),
 		SecureListeners:   r.addresses(p + "secure.listeners"),
-		Dir:               filepath.Clean(r.v.Get(p + "dir").Text),
+		Dir:               r.coordinatorDir(),
 		AdminListener:     r.address(p + "admin.listener"),
 		Tick:              Millis(r.integer(p + "tick.time.ms")),
 		MinSessionTimeout: Millis(r.integer(p + "min.session.timeout.ms")),
@@ -89,6 +90,15 @@ func (r *reader) coordinator() Coordinator {
 		r.fail(p+"ssl.truststore.location", "coordinator.ssl.client.auth=%s needs coordinator.ssl.truststore.location", c.ClientAuth)
 	}
 	return c
+}
+
+// coordinatorDir is beside the logs unless it is said where: not wherever the process happens to run.
+func (r *reader) coordinatorDir() string {
+	if dir := r.v.Get("coordinator.dir").Text; dir != "" {
+		return filepath.Clean(dir)
+	}
+	first, _, _ := strings.Cut(r.v.Get(r.v.logDirsKey()).Text, ",")
+	return filepath.Join(filepath.Dir(filepath.Clean(strings.TrimSpace(first))), "coordinator")
 }
 
 func (r *reader) addresses(key string) []string {

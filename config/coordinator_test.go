@@ -7,6 +7,24 @@ import (
 	"time"
 )
 
+// TestCoordinatorDir: it is beside the logs unless it is said where.
+func TestCoordinatorDir(t *testing.T) {
+	for want, sets := range map[string][]string{
+		"sluice-data/coordinator": nil,
+		"/d/coordinator":          {"log.dirs= /d/logs/ ,/e/logs"},
+		"/e/coordinator":          {"log.dir=/e/logs"},
+		"/c":                      {"log.dirs=/d/logs", "coordinator.dir=/c/"},
+	} {
+		v, err := Load(Input{Sets: sets})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err := v.Coordinator(); err != nil || c.Dir != want {
+			t.Errorf("%q: %q, %v; want %q", sets, c.Dir, err, want)
+		}
+	}
+}
+
 func TestCoordinator(t *testing.T) {
 	v, err := Load(Input{})
 	if err != nil {

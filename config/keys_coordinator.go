@@ -21,7 +21,8 @@ var coordinatorKeys = []Key{
 	row("coordinator.listeners", List, "127.0.0.1:2181", "Addresses, host:port, that the coordinator listens on for ZooKeeper clients "+
 		"(ZooKeeper's clientPort). Port 0 takes any free port; an empty host binds all addresses.", own),
 	row("coordinator.secure.listeners", List, "", "The same with TLS (ZooKeeper's secureClientPort).", own),
-	row("coordinator.dir", String, "sluice-data/coordinator", "Directory of the coordinator's log and snapshots (ZooKeeper's dataDir).", own),
+	row("coordinator.dir", String, "", "Directory of the coordinator's log and snapshots (ZooKeeper's dataDir); not set: coordinator, "+
+		"beside the first of log.dirs.", own),
 	row("coordinator.admin.listener", String, "127.0.0.1:9405", "host:port of the HTTP server of `sluice coordinator` with metrics, health "+
 		"and profiles; empty turns it off. Inside a broker that is admin.listener.", own),
 	row("coordinator.tick.time.ms", Int, "2000", "Sessions end at whole ticks, at most one late and never early (ZooKeeper's tickTime).",
