@@ -66,6 +66,7 @@ zookeeper: build ## the coordinator beside a real ZooKeeper, and under ZooKeeper
 	test/peers/install.sh java mvn kazoo
 	test/peers/zookeeper.sh fetch
 	$(GO) test -count=1 -tags peers,invariants -timeout 10m ./test/zookeeper
+	$(GO) test -count=1 -tags peers,invariants -timeout 5m -run 'OnZooKeeper|Ensemble' ./test/coordination
 	SLUICE_BIN=$(CURDIR)/bin/sluice test/zookeeper/kazoo.sh
 	SLUICE_BIN=$(CURDIR)/bin/sluice test/zookeeper/gozk.sh
 

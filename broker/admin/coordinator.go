@@ -18,7 +18,7 @@ func (e *exposition) coordinator(c *server.Server) {
 		name, help string
 		v          float64
 	}{
-		{"znode_count", "Nodes in the tree.", float64(f.Nodes)},
+		{"znode_count", "Nodes in the tree; as ZooKeeper counts them, the root twice.", float64(f.Nodes + 1)},
 		{"ephemerals_count", "Ephemeral nodes.", float64(f.Ephemerals)},
 		{"approximate_data_size", "Bytes of paths and data.", float64(f.DataBytes)},
 		{"watch_count", "Watches of all connections.", float64(f.Watches)},

@@ -13,7 +13,7 @@ func TestCoordinator(t *testing.T) {
 	b := testkit.StartCoordinator(t, t.TempDir())
 	_, body := get(t, b, "/metrics")
 	for _, want := range []string{
-		"zk_znode_count 4", "zk_ephemerals_count 0", "zk_watch_count 0", "zk_num_alive_connections 0", "zk_outstanding_requests 0",
+		"zk_znode_count 5", "zk_ephemerals_count 0", "zk_watch_count 0", "zk_num_alive_connections 0", "zk_outstanding_requests 0",
 		"zk_global_sessions 0", "zk_approximate_data_size ", "zk_packets_received 0", "zk_stale_sessions_expired 0",
 		`zk_readlatency{quantile="0.99"} 0`, "zk_updatelatency_count 0", "zk_fsynctime_sum 0", "sluice_coordinator_writes_total 0", "go_goroutines ",
 	} {

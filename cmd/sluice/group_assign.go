@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/sluice-mq/sluice/coordination/registry"
 )
@@ -82,6 +84,25 @@ func assignRoundRobin(members []*registry.Consumer, partitions map[string]int) m
 		turn++
 	}
 	return out
+}
+
+// matchTopics makes a subscription by pattern one to the topics that match: those of the regular expression, where a comma
+// is an alternative too, or all others (TopicFilter). Kafka's internal topics are not among them.
+func matchTopics(c *registry.Consumer, topics []string) error {
+	subscription := map[string]int32{}
+	for pattern, n := range c.Subscription {
+		r, err := regexp.Compile("^(?:" + strings.ReplaceAll(strings.ReplaceAll(pattern, " ", ""), ",", "|") + ")$")
+		if err != nil {
+			return err
+		}
+		for _, topic := range topics {
+			if r.MatchString(topic) == (c.Pattern == registry.WhiteList) && topic != "__consumer_offsets" && topic != "__transaction_state" {
+				subscription[topic] = n
+			}
+		}
+	}
+	c.Subscription, c.Pattern = subscription, registry.StaticPattern
+	return nil
 }
 
 // javaHash is String.hashCode of a text in ASCII, which the names of topics are.

@@ -165,7 +165,12 @@ func (m *member) look(ctx context.Context) (*view, error) {
 	if stale != nil {
 		v.stale = append(v.stale, stale)
 	}
-	if err != nil {
+	if _, strange := errors.AsType[*registry.DecodeError](err); strange {
+		m.warn("left out: %v", err)
+	} else if err != nil {
+		return nil, err
+	}
+	if members, err = m.resolve(ctx, members, &v); err != nil {
 		return nil, err
 	}
 	partitions, err := m.partitions(ctx, members, &v)
@@ -181,14 +186,35 @@ func (m *member) look(ctx context.Context) (*view, error) {
 	return &v, nil
 }
 
+// resolve replaces subscriptions by pattern, which other consumers may have, by the topics that there are.
+func (m *member) resolve(ctx context.Context, members []*registry.Consumer, v *view) ([]*registry.Consumer, error) {
+	static := func(c *registry.Consumer) bool { return c.Pattern == registry.StaticPattern }
+	if !slices.ContainsFunc(members, func(c *registry.Consumer) bool { return !static(c) }) {
+		return members, nil
+	}
+	topics, stale, err := m.reg.TopicsW(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v.stale = append(v.stale, stale)
+	return slices.DeleteFunc(members, func(c *registry.Consumer) bool {
+		if static(c) {
+			return false
+		}
+		err := matchTopics(c, topics)
+		if err != nil {
+			m.warn("left out: consumer %s: %v", c.ID, err)
+		}
+		return err != nil
+	}), nil
+}
+
 // partitions is how many partitions the topics have that somebody in the group wants.
 func (m *member) partitions(ctx context.Context, members []*registry.Consumer, v *view) (map[string]int, error) {
 	counts := map[string]int{m.topic: 0}
 	for _, c := range members {
 		for topic := range c.Subscription {
-			if c.Pattern == registry.StaticPattern {
-				counts[topic] = 0
-			}
+			counts[topic] = 0
 		}
 	}
 	for topic := range counts {

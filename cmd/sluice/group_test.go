@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,6 +59,24 @@ func TestAssignors(t *testing.T) {
 	}
 	if h := javaHash("[t,0]"); h != 87540032 {
 		t.Errorf("hash %d", h)
+	}
+}
+
+func TestMatchTopics(t *testing.T) {
+	topics := []string{"__consumer_offsets", "a", "ab", "b"}
+	for _, c := range []struct{ kind, pattern, want string }{
+		{registry.WhiteList, "a.*", "a ab"}, {registry.WhiteList, "a, b", "a b"}, {registry.BlackList, "a", "ab b"}, {registry.WhiteList, ".*", "a ab b"},
+	} {
+		m := &registry.Consumer{Subscription: map[string]int32{c.pattern: 2}, Pattern: c.kind}
+		if err := matchTopics(m, topics); err != nil {
+			t.Error(err)
+		}
+		if got := strings.Join(slices.Sorted(maps.Keys(m.Subscription)), " "); got != c.want || m.Subscription["b"] == 1 {
+			t.Errorf("%s %s: %s, want %s", c.kind, c.pattern, got, c.want)
+		}
+	}
+	if err := matchTopics(&registry.Consumer{Subscription: map[string]int32{"(": 1}}, topics); err == nil {
+		t.Error("no error")
 	}
 }
 

@@ -205,7 +205,7 @@ func TestZKWatch(t *testing.T) {
 	if got, err := bufio.NewReader(r).ReadString('\n'); got != "watching /w\n" || err != nil {
 		t.Fatalf("%q %v", got, err)
 	}
-	go io.Copy(io.Discard, r) //nolint:errcheck // a pipe of the test's own
+	go io.Copy(io.Discard, r) // a pipe of the test's own
 	for _, path := range []string{"/w", "/w/x", "/other"} {
 		if _, _, err := s.Create(t.Context(), path, nil, nil, zk.Persistent); err != nil {
 			t.Fatal(err)

@@ -36,7 +36,7 @@ func TestGarbageFromTheServer(t *testing.T) {
 			bubble(t, func(t *testing.T, f *fake) {
 				s, p := f.open(f.config())
 				got := async(func() error { _, err := s.Set(t.Context(), "/a", nil, -1); return err })
-				go p.c.Write(garbage(p.want(zk.OpSetData))) //nolint:errcheck // the client leaves before the end
+				go p.c.Write(garbage(p.want(zk.OpSetData))) // the client leaves before the end
 				want(t, <-got, ErrConnectionLoss)
 				p = <-f.conns
 				p.hello()
@@ -62,7 +62,7 @@ func TestGarbageInTheHandshake(t *testing.T) {
 				go func() {
 					p := <-f.conns
 					p.hello()
-					go p.c.Write(garbage) //nolint:errcheck // the client leaves before the end
+					go p.c.Write(garbage) // the client leaves before the end
 				}()
 				go func() {
 					for len(f.conns) == 0 || f.dials.Load() < 2 {
@@ -140,7 +140,7 @@ func FuzzReplies(f *testing.F) {
 		}
 		s.take(c, nil)
 		go func() {
-			far.Write(b) //nolint:errcheck // the client may leave before the end
+			far.Write(b) // the client may leave before the end
 			far.Close()
 		}()
 		if c.cause = c.read(); c.cause == nil {

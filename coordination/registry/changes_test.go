@@ -483,3 +483,59 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The writes that no other test loses answers of.
+func TestTheRestWithLostReplies(t *testing.T) {
+	p := TopicPartition{"t", 3}
+	var c Controller
+	everyFault(t, func(tr *tree) {
+		_, c = elected(t, tr)
+		if _, err := tr.open(1).Register(t.Context(), testBroker(1, 9092), 0); err != nil {
+			t.Fatal(err)
+		}
+	}, func(tr *tree) error {
+		ctx, r := t.Context(), tr.open(1)
+		wish := []Reassignment{{p, []int32{1}}, {TopicPartition{"t", 4}, []int32{2}}}
+		token := &Token{ID: "i", Owner: "User:a", Requester: "User:a", Renewers: []string{}}
+		if err := errors.Join(r.RequestReassignment(ctx, wish), r.SetReassignments(ctx, c, wish[:1]),
+			r.RequestPreferredElection(ctx, []TopicPartition{p}), r.DonePreferredElection(ctx, c),
+			r.SetToken(ctx, token), r.UpdateBroker(ctx, testBroker(1, 9093)),
+			r.RegisterConsumer(ctx, "g", &Consumer{ID: "c", Pattern: StaticPattern}), r.ClaimPartition(ctx, "g", p, "c", 0),
+			r.SetOffset(ctx, "g", p, 5), r.SetOffset(ctx, "g", p, 6), r.AddISRChange(ctx, []TopicPartition{p})); err != nil {
+			return err
+		}
+		isr, _, err := r.ISRChanges(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = r.NextBrokerID(ctx)
+		return errors.Join(err, r.DoneISRChanges(ctx, c, isr), r.PurgeChanges(ctx))
+	}, func(t *testing.T, tr *tree) {
+		ctx, r := t.Context(), tr.open(2)
+		wish, found, _, err := r.Reassignments(ctx)
+		if err != nil || !found || len(wish) != 1 {
+			t.Error(wish, found, err)
+		}
+		if _, found, _, err := r.PreferredElection(ctx); found || err != nil {
+			t.Error(found, err)
+		}
+		if list, err := r.Tokens(ctx); err != nil || len(list) != 1 {
+			t.Error(list, err)
+		}
+		if b, err := r.Broker(ctx, 1); err != nil || b.Endpoints[0].Port != 9093 || b.Session != 1 {
+			t.Error(b, err)
+		}
+		if owner, err := r.Owner(ctx, "g", p); err != nil || owner != "c-0" {
+			t.Error(owner, err)
+		}
+		if offset, _, err := r.Offset(ctx, "g", p); err != nil || offset != 6 {
+			t.Error(offset, err)
+		}
+		if isr, _, err := r.ISRChanges(ctx); err != nil || len(isr) != 0 {
+			t.Error(isr, err)
+		}
+		if id, err := r.NextBrokerID(ctx); err != nil || id < 2 || id > 3 {
+			t.Error(id, err)
+		}
+	})
+}

@@ -37,7 +37,8 @@ func (r *Registry) ForgetController(ctx context.Context, previous int64) error {
 	if previous == 0 || previous == r.s.ID() {
 		return nil
 	}
-	_, version, err := r.controllerEpoch(ctx) // first: an election after this keeps the removal from happening
+	// The version of the epoch comes first: if somebody else is elected after that, it differs, and his node stays.
+	_, version, err := r.controllerEpoch(ctx)
 	if err != nil {
 		return err
 	}

@@ -4,67 +4,95 @@ import (
 	"testing"
 )
 
-// TestOfferClusterID: a cluster without an id gets the one that a broker's directories have; one that has an id keeps it.
 func TestOfferClusterID(t *testing.T) {
 	everyFault(t, nil, func(tr *tree) error {
 		_, err := tr.open(1).OfferClusterID(t.Context(), "mine")
 		return err
 	}, func(t *testing.T, tr *tree) {
-		r := tr.open(2)
-		if id, err := r.FindClusterID(t.Context()); err != nil || id != "mine" {
-			t.Errorf("%q %v", id, err)
-		}
-		if id, err := r.OfferClusterID(t.Context(), "yours"); err != nil || id != "mine" {
-			t.Errorf("%q %v", id, err)
+		for _, ask := range []func() (string, error){
+			func() (string, error) { return tr.open(2).OfferClusterID(t.Context(), "yours") },
+			func() (string, error) { return tr.open(2).ClusterID(t.Context()) },
+			func() (string, error) { return tr.open(2).FindClusterID(t.Context()) },
+		} {
+			if id, err := ask(); id != "mine" || err != nil {
+				t.Error(id, err)
+			}
 		}
 	})
-	if id, err := newTree().open(1).FindClusterID(t.Context()); err != nil || id != "" {
-		t.Errorf("without any: %q %v", id, err)
+	if id, err := newTree().open(1).FindClusterID(t.Context()); id != "" || err != nil {
+		t.Error(id, err)
 	}
 }
 
-// TestForgetController: what a process that was killed has left is removed by its successor, and nothing else.
 func TestForgetController(t *testing.T) {
-	prepare := func(tr *tree) {
-		if _, won, err := tr.open(1).Elect(t.Context(), 5); err != nil || !won {
+	tr, ctx := newTree(), t.Context()
+	old, next := tr.open(1), tr.open(2)
+	if _, won, err := old.Elect(ctx, 7); !won || err != nil {
+		t.Fatal(won, err)
+	}
+	for _, previous := range []int64{0, 2, 9} { // none, its own, somebody else's
+		if err := next.ForgetController(ctx, previous); err != nil {
+			t.Fatal(err)
+		}
+		if now, err := next.Controller(ctx); err != nil || now.ID != 7 {
+			t.Error(previous, now, err)
+		}
+	}
+	if err := next.ForgetController(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, won, err := next.Elect(ctx, 7); !won || err != nil {
+		t.Error(won, err)
+	}
+}
+
+// The old session ends ahead of any of the calls, and another broker is elected, whose node has to stay.
+func TestForgetControllerIsOvertaken(t *testing.T) {
+	ctx := t.Context()
+	for ahead := range 3 { // of reading the epoch, of reading the node, and of deleting it
+		tr := newTree()
+		old, next, other := tr.open(1), tr.open(2), tr.open(3)
+		if _, won, err := old.Elect(ctx, 7); !won || err != nil {
 			t.Fatal(won, err)
 		}
-	}
-	everyFault(t, prepare, func(tr *tree) error { return tr.open(2).ForgetController(t.Context(), 1) }, func(t *testing.T, tr *tree) {
-		if c, err := tr.open(3).Controller(t.Context()); err != nil || c.ID != NoController {
-			t.Errorf("%+v %v", c, err)
+		first := tr.calls
+		tr.before = func(call int) {
+			if call != first+ahead {
+				return
+			}
+			tr.expire(1)
+			if _, won, err := other.Elect(ctx, 8); !won || err != nil {
+				t.Error(won, err)
+			}
 		}
-	})
-	tr := newTree()
-	prepare(tr)
-	for session, previous := range map[int64]int64{1: 1, 2: 0, 3: 4} {
-		if err := tr.open(session).ForgetController(t.Context(), previous); err != nil {
-			t.Error(err)
+		if err := next.ForgetController(ctx, 1); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if c, err := tr.open(9).Controller(t.Context()); err != nil || c.ID != 5 {
-		t.Errorf("somebody else's was removed: %+v %v", c, err)
+		tr.before = nil
+		if tr.calls <= first+ahead+2 { // two are the election's
+			t.Errorf("there is no call %d", ahead)
+		}
+		if now, err := next.Controller(ctx); err != nil || now.ID != 8 {
+			t.Errorf("ahead of call %d: the election was undone: %+v, %v", ahead, now, err)
+		}
 	}
 }
 
-// TestSkipProducerIDs: ids that were given out before the coordinator was there are not given out again.
 func TestSkipProducerIDs(t *testing.T) {
-	everyFault(t, nil, func(tr *tree) error { return tr.open(1).SkipProducerIDs(t.Context(), 7, 5500) }, func(t *testing.T, tr *tree) {
-		r := tr.open(2)
-		for _, first := range []int64{5500, 6500} {
-			if b, err := r.AllocateProducerIDs(t.Context(), 7); err != nil || b.First != first {
-				t.Errorf("%+v %v, want one from %d", b, err, first)
+	for first, want := range map[int64]int64{0: 0, 1: 1, 500: 500, 5000: 5000} {
+		everyFault(t, nil, func(tr *tree) error {
+			return tr.open(1).SkipProducerIDs(t.Context(), 7, first)
+		}, func(t *testing.T, tr *tree) {
+			b, err := tr.open(1).AllocateProducerIDs(t.Context(), 7)
+			if err != nil || b.First != want {
+				t.Error(b, err)
 			}
-			if err := r.SkipProducerIDs(t.Context(), 7, 100); err != nil { // behind: nothing
+			if err := tr.open(1).SkipProducerIDs(t.Context(), 7, 1); err != nil { // never back
 				t.Error(err)
 			}
-		}
-	})
-	r := newTree().open(1)
-	if err := r.SkipProducerIDs(t.Context(), 7, 0); err != nil {
-		t.Error(err)
-	}
-	if _, found, err := r.ProducerIDs(t.Context()); found || err != nil {
-		t.Errorf("nothing to skip: %v %v", found, err)
+			if next, err := tr.open(1).AllocateProducerIDs(t.Context(), 7); err != nil || next.First != b.Last+1 {
+				t.Error(next, err)
+			}
+		})
 	}
 }

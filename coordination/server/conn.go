@@ -218,17 +218,14 @@ func (c *conn) keep(b []byte) {
 	switch {
 	case len(b) == 0:
 		c.in = nil
+	case len(c.in) > 0 && &b[0] == &c.in[0] && cap(b) > len(b):
+		c.in = b // there is room for more
 	default:
 		need := 4
 		if len(b) >= 4 {
 			need = 4 + packetLen(b)
 		}
-		room := max(min(need, 2*len(b)+512), len(b)+1)
-		if cap(b) == room && len(c.in) > 0 && &b[0] == &c.in[0] {
-			c.in = b
-			break
-		}
-		c.in = append(make([]byte, 0, room), b...)
+		c.in = append(make([]byte, 0, max(min(need, 2*len(b)+512), len(b)+1)), b...)
 	}
 	if s.begun += cap(c.in) - was; s.begun > maxBegun && cap(c.in) > was {
 		s.log.Warn("packets that have begun take all the memory there is for them; closing a connection", "client", c.addr)

@@ -164,13 +164,17 @@ func (c *Core) connect(p *Peer, b []byte) {
 }
 
 func (c *Core) open(p *Peer, timeout time.Duration) {
-	id := c.sessions.nextID()
+	p.session = c.logSession(c.sessions.nextID(), timeout)
+	p.session.peer = p
+	c.Stats.SessionsOpened++
+}
+
+// logSession makes a session, or its new time-out, known and durable.
+func (c *Core) logSession(id int64, timeout time.Duration) *session {
 	x := c.begin()
 	x.changes = append(x.changes, change{op: opOpenSession, session: id, limit: timeout.Milliseconds()})
 	c.commit(x)
-	p.session = c.sessions.add(id, timeout, c.now)
-	p.session.peer = p
-	c.Stats.SessionsOpened++
+	return c.sessions.add(id, timeout, c.now)
 }
 
 // resume gives p the session it asks for, if that is alive and the password right. The password comes first: who does
@@ -185,8 +189,12 @@ func (c *Core) resume(p *Peer, r *zk.ConnectRequest, timeout time.Duration) {
 		c.watches.forget(old)
 		old.hangUp()
 	}
-	s.peer, s.timeout = p, timeout
-	c.sessions.heard(s, c.now)
+	s.peer = p
+	if timeout == s.timeout {
+		c.sessions.heard(s, c.now)
+	} else { // in the log too: after a restart the client counts on what it was told last
+		c.logSession(s.id, timeout)
+	}
 	p.session = s
 	c.Stats.SessionsResumed++
 }

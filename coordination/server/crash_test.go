@@ -137,7 +137,7 @@ func (r *crashing) step(k *crashdisk.Disk) {
 func TestFailingDevice(t *testing.T) {
 	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EIO} {
 		t.Run(errno.Error(), func(t *testing.T) {
-			for at := 0; ; at += 1 + at/8 { // the call that fails first
+			for at := 0; ; at += 1 + at/4 { // the call that fails first
 				root := t.TempDir()
 				cfg := testConfig(filepath.Join(root, "c"))
 				cfg.SnapshotEvery = 10

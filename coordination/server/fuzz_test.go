@@ -52,7 +52,7 @@ func FuzzSnapshot(f *testing.F) {
 	c := testCore()
 	frozen := c.tree.freeze()
 	var buf bytes.Buffer
-	if err := encodeSnapshot(&buf, &frozen, []lease{{1, 4e9}}, nil); err != nil {
+	if err := encodeSnapshot(&buf, &frozen, leased{7, []lease{{1, 4e9}}}, nil); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(buf.Bytes())

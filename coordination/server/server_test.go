@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sluice-mq/sluice/coordination/zk"
+	"github.com/sluice-mq/sluice/internal/testkit"
 )
 
 func TestServe(t *testing.T) {
@@ -385,7 +386,10 @@ func TestBounds(t *testing.T) {
 
 // TestManyWatches: a hundred thousand watches of one connection, all of which fire at once, and all gone with it.
 func TestManyWatches(t *testing.T) {
-	const n = 100_000
+	n := 100_000
+	if testkit.Race {
+		n /= 10
+	}
 	s := start(t, testConfig(t.TempDir()))
 	w := dialRaw(t, s.Addrs()[0]).join(zk.ConnectRequest{TimeoutMillis: 40_000})
 	other := dialRaw(t, s.Addrs()[0]).join(zk.ConnectRequest{TimeoutMillis: 40_000})
@@ -426,5 +430,21 @@ func TestManyWatches(t *testing.T) {
 	s.Do(func(c *Core) { left = c.watches.bytes })
 	if left != 0 {
 		t.Error(left, " bytes are still counted")
+	}
+}
+
+// TestSlowSender: a packet that comes byte by byte is not copied with each of them.
+func TestSlowSender(t *testing.T) {
+	c := &conn{s: &Server{}}
+	copies := 0
+	b := zk.AppendInt(nil, 500_000)
+	for c.keep(b); len(c.in) < 500_000; {
+		was := cap(c.in)
+		if c.keep(c.in[:len(c.in)+1]); cap(c.in) != was {
+			copies++
+		}
+	}
+	if copies > 12 || cap(c.in) > 500_004 || c.s.begun != cap(c.in) {
+		t.Errorf("%d copies, room for %d, %d counted", copies, cap(c.in), c.s.begun)
 	}
 }

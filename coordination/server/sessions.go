@@ -43,8 +43,13 @@ func (s *sessions) tickAfter(now, d time.Duration) int64 {
 	return int64((now + d + s.tick - 1) / s.tick)
 }
 
-// add makes a session known, with its full time-out from now on.
+// add makes a session known, or gives it another time-out; with that in full from now on.
 func (s *sessions) add(id int64, timeout, now time.Duration) *session {
+	if x := s.byID[id]; x != nil {
+		x.timeout = timeout
+		s.heard(x, now)
+		return x
+	}
 	x := &session{id: id, timeout: timeout}
 	x.end = max(s.tickAfter(now, timeout), s.done+1)
 	s.byID[id] = x

@@ -17,7 +17,7 @@ import (
 
 // A snapshot, snapshot.<zxid>, is the state after that transaction:
 //
-//	magic, zxid, sessions (id, time-out in ms), nodes (path, then what a node has), CRC-32C of all before it
+//	magic, zxid, newest session id ever given, sessions (id, time-out in ms), nodes (path, then what a node has), CRC-32C of all before it
 //
 // with counts before sessions and nodes, in jute's encoding. Nodes come in any order. It is written to a .tmp sibling,
 // synced and renamed.
@@ -35,17 +35,23 @@ type lease struct {
 	timeout time.Duration
 }
 
+// leased is what a snapshot has of sessions.
+type leased struct {
+	last int64 // newest id ever given
+	all  []lease
+}
+
 // leases are the sessions that are alive.
-func (s *sessions) leases() []lease {
-	list := make([]lease, 0, len(s.byID))
+func (s *sessions) leases() leased {
+	l := leased{s.last, make([]lease, 0, len(s.byID))}
 	for _, x := range s.byID {
-		list = append(list, lease{x.id, x.timeout})
+		l.all = append(l.all, lease{x.id, x.timeout})
 	}
-	return list
+	return l
 }
 
 // writeSnapshot blocks until the snapshot is on the device. It only reads f, whose nodes no longer change.
-func writeSnapshot(dir string, f *frozen, leases []lease, stop <-chan struct{}) (err error) {
+func writeSnapshot(dir string, f *frozen, leases leased, stop <-chan struct{}) (err error) {
 	path := filepath.Join(dir, zxidName(snapshotPrefix, f.zxid))
 	tmp := path + tmpSuffix
 	fd, err := sys.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -92,10 +98,10 @@ func (w *summingWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func encodeSnapshot(w io.Writer, f *frozen, leases []lease, stop <-chan struct{}) error {
-	b := zk.AppendLong([]byte(snapshotMagic), f.zxid)
-	b = zk.AppendInt(b, int32(len(leases)))
-	for _, l := range leases {
+func encodeSnapshot(w io.Writer, f *frozen, leases leased, stop <-chan struct{}) error {
+	b := zk.AppendLong(zk.AppendLong([]byte(snapshotMagic), f.zxid), leases.last)
+	b = zk.AppendInt(b, int32(len(leases.all)))
+	for _, l := range leases.all {
 		b = zk.AppendLong(zk.AppendLong(b, l.id), l.timeout.Milliseconds())
 	}
 	b = zk.AppendInt(b, int32(len(f.nodes)))
@@ -142,25 +148,26 @@ func (n *node) decode(d *zk.Decoder) {
 const minNode = 3*4 + 6*8 + 4*4
 
 // loadSnapshot reads a state. An error is ErrDamaged, or what reading gave.
-func loadSnapshot(path string) (t *tree, leases []lease, err error) {
+func loadSnapshot(path string) (t *tree, leases leased, err error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, leases, err
 	}
 	return decodeSnapshot(b, path)
 }
 
 // decodeSnapshot reads what the file at path has.
-func decodeSnapshot(b []byte, path string) (t *tree, leases []lease, err error) {
+func decodeSnapshot(b []byte, path string) (t *tree, leases leased, err error) {
 	const sum = 4
 	if len(b) < len(snapshotMagic)+sum || string(b[:len(snapshotMagic)]) != snapshotMagic ||
 		crc32.Checksum(b[:len(b)-sum], castagnoli) != binary.BigEndian.Uint32(b[len(b)-sum:]) {
-		return nil, nil, fmt.Errorf("%w: %s has a wrong checksum", ErrDamaged, path)
+		return nil, leases, fmt.Errorf("%w: %s has a wrong checksum", ErrDamaged, path)
 	}
 	d := zk.NewDecoder(b[len(snapshotMagic) : len(b)-sum])
 	t = &tree{owned: map[int64]map[string]struct{}{}, ending: map[string]struct{}{}, zxid: d.Long()}
+	leases.last = d.Long()
 	for range d.Int() {
-		leases = append(leases, lease{d.Long(), millis(d.Long())})
+		leases.all = append(leases.all, lease{d.Long(), millis(d.Long())})
 		if d.Err() != nil {
 			break
 		}
@@ -180,7 +187,7 @@ func decodeSnapshot(b []byte, path string) (t *tree, leases []lease, err error) 
 		t.enlist(path, &all[i])
 	}
 	if d.Err() != nil || len(d.Left()) > 0 || len(t.nodes) != n {
-		return nil, nil, fmt.Errorf("%w: %s does not have what it announces", ErrDamaged, path)
+		return nil, leases, fmt.Errorf("%w: %s does not have what it announces", ErrDamaged, path)
 	}
 	return t, leases, t.link(path)
 }

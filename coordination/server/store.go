@@ -140,9 +140,10 @@ func (s *store) readSnapshot(c *Core) error {
 		return fmt.Errorf("%w; if the device is to blame, moving the file away makes a start use the one before", err)
 	}
 	c.tree = t
-	for _, l := range leases {
+	for _, l := range leases.all {
 		c.sessions.add(l.id, l.timeout, c.now)
 	}
+	c.sessions.last = max(c.sessions.last, leases.last)
 	return nil
 }
 
@@ -218,7 +219,7 @@ func (s *store) roll(first int64) error {
 func (s *store) append(txns []byte) error { return s.wal.append(txns) }
 
 // save writes a snapshot and removes what no start needs then, on a goroutine beside the owner's.
-func (s *store) save(f *frozen, leases []lease, keep int, stop <-chan struct{}) error {
+func (s *store) save(f *frozen, leases leased, keep int, stop <-chan struct{}) error {
 	if err := writeSnapshot(s.dir, f, leases, stop); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluice-mq/sluice/coordination/zk"
 )
@@ -236,7 +237,11 @@ func TestFlippedByte(t *testing.T) {
 					b = b[:end]
 				}
 				copyDir(t, dir, bad)
-				for i := range b {
+				step := 1
+				if path != last { // the log is what crashes meet; the others have one checksum or form for all of it
+					step = 5
+				}
+				for i := 0; i < len(b); i += step {
 					b[i] ^= 0x40
 					if err := os.WriteFile(strings.Replace(path, dir, bad, 1), b, 0o600); err != nil {
 						t.Fatal(err)
@@ -461,4 +466,49 @@ func TestSnapshotByServer(t *testing.T) {
 	if x.resp.SessionID != w.resp.SessionID {
 		t.Error("session lost")
 	}
+}
+
+// TestSessionsInStore: the time-out that a client was told last is the one after a restart, from the log and from a
+// snapshot; ids never come again, whatever the clock says.
+func TestSessionsInStore(t *testing.T) {
+	dir := t.TempDir() + "/a"
+	m := mustOpen(t, dir)
+	m.session()
+	id := m.to.session.id
+	again := m.c.Open(nil)
+	m.c.Packet(again, (&zk.ConnectRequest{TimeoutMillis: 30_000, SessionID: id, Password: m.c.sessions.password(id)}).Append(nil))
+	gone := m.c.Open(nil)
+	m.c.Packet(gone, (&zk.ConnectRequest{TimeoutMillis: 10_000}).Append(nil))
+	last := gone.session.id
+	m.c.endSession(last)
+	if err := m.commit(); err != nil {
+		t.Fatal(err)
+	}
+	check := func() {
+		t.Helper()
+		m.close()
+		m = mustOpen(t, dir)
+		x := m.c.sessions.byID[id]
+		if x == nil || x.timeout != 30*time.Second || m.c.sessions.nextID() <= last || len(m.c.sessions.byID) != 1 {
+			t.Fatalf("%+v, %x", x, m.c.sessions.last)
+		}
+		m.c.Advance(0, 0)
+		for range 14 {
+			m.c.Advance(2*time.Second, 0)
+			m.c.Expire()
+		}
+		if m.c.sessions.byID[id] == nil {
+			t.Fatal("ended early")
+		}
+		m.c.Take() // what was executed does not count
+	}
+	check()
+	if err := m.snapshot(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, zxidName(walPrefix, 1))); err != nil { // no help from the log
+		t.Fatal(err)
+	}
+	check()
+	m.close()
 }

@@ -21,7 +21,7 @@ const (
 	opRemove       changeOp = 2
 	opSetData      changeOp = 3
 	opSetACL       changeOp = 4
-	opOpenSession  changeOp = 5
+	opOpenSession  changeOp = 5 // or its new time-out
 	opCloseSession changeOp = 6
 	opNothing      changeOp = 7 // takes a transaction id and changes nothing
 )

@@ -3,8 +3,11 @@ package coordination
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,15 +18,22 @@ import (
 
 // coordinator is a server that can be stopped and started again at its address.
 type coordinator struct {
-	t    *testing.T
-	dir  string
-	addr string
-	tick time.Duration
-	s    *server.Server
+	t      *testing.T
+	dir    string
+	addr   string
+	chroot string // of the test's sessions, "" but on a real ZooKeeper
+	tick   time.Duration
+	s      *server.Server
 }
+
+// elsewhere makes the coordinator of a test, instead of start's own; nil but while a test runs on a real ZooKeeper.
+var elsewhere func(t *testing.T) *coordinator
 
 func start(t *testing.T) *coordinator {
 	t.Helper()
+	if elsewhere != nil {
+		return elsewhere(t)
+	}
 	k := &coordinator{t: t, dir: t.TempDir(), addr: "127.0.0.1:0", tick: 100 * time.Millisecond}
 	k.start()
 	t.Cleanup(k.stop)
@@ -56,7 +66,7 @@ func (k *coordinator) stop() {
 // open opens a session that is closed with the test.
 func (k *coordinator) open(change ...func(*client.Config)) *client.Session {
 	k.t.Helper()
-	cfg := client.Config{Servers: []string{k.addr}, Timeout: 10 * time.Second, Logger: slog.New(slog.DiscardHandler)}
+	cfg := client.Config{Servers: []string{k.addr}, Chroot: k.chroot, Timeout: 10 * time.Second, Logger: slog.New(slog.DiscardHandler)}
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -219,5 +229,86 @@ func await(t *testing.T, s *client.Session, state client.State) {
 		case <-time.After(20 * time.Second):
 			t.Fatalf("state %v, want %v", s.State(), state)
 		}
+	}
+}
+
+// A server that comes back without its data is not taken for the one that was there.
+func TestTheServerComesBackWithoutItsData(t *testing.T) {
+	k := start(t)
+	s := k.open()
+	for range 10 {
+		_, _, err := s.Create(t.Context(), "/n-", nil, nil, zk.PersistentSequential)
+		must(t, err)
+	}
+	k.stop()
+	k.dir = t.TempDir()
+	k.start()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	err := s.Delete(ctx, "/n-0000000000", -1)
+	want(t, err, client.ErrBehind)
+	want(t, s.Trouble(), client.ErrBehind)
+	seen := s.LastZxid()
+	ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err = client.Open(ctx, client.Config{Servers: []string{k.addr}, LastZxid: seen, Logger: slog.New(slog.DiscardHandler)})
+	want(t, err, client.ErrBehind)
+}
+
+// Many requests of many goroutines share few packets and system calls; see also BenchmarkPipelined.
+func TestPipelining(t *testing.T) {
+	k := start(t)
+	s := k.open()
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			path := fmt.Sprintf("/p%d", i)
+			if _, _, err := s.Create(t.Context(), path, nil, nil, zk.Ephemeral); err != nil {
+				t.Error(err)
+			}
+			for j := range 50 {
+				stat, err := s.Set(t.Context(), path, []byte{byte(j)}, int32(j))
+				if err != nil || stat.Version != int32(j+1) {
+					t.Errorf("%s: version %d, %v", path, stat.Version, err)
+				}
+				data, _, err := s.Get(t.Context(), path)
+				if err != nil || len(data) != 1 || data[0] != byte(j) {
+					t.Errorf("%s: %v, %v", path, data, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func BenchmarkPipelined(b *testing.B) {
+	for _, inFlight := range []int{1, 16, 256} {
+		b.Run(fmt.Sprint(inFlight), func(b *testing.B) {
+			k := &coordinator{t: new(testing.T), dir: b.TempDir(), addr: "127.0.0.1:0", tick: time.Second}
+			k.start()
+			defer k.stop()
+			s, err := client.Open(b.Context(), client.Config{Servers: []string{k.addr}, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.Close(b.Context()) // the benchmark is over
+			if _, _, err := s.Create(b.Context(), "/a", make([]byte, 100), nil, zk.Persistent); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			var wg sync.WaitGroup
+			var n atomic.Int64
+			for range inFlight {
+				wg.Go(func() {
+					for n.Add(1) <= int64(b.N) {
+						if _, _, err := s.Get(context.Background(), "/a"); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+		})
 	}
 }

@@ -122,7 +122,7 @@ func owners(t *testing.T, s *client.Session, different int, not ...string) (name
 	t.Helper()
 	w, err := s.AddWatch(t.Context(), "/consumers", true)
 	must(t, err)
-	defer w.Close(t.Context()) //nolint:errcheck // it goes with the session
+	defer w.Close(t.Context()) // it goes with the session
 	r := registry.New(s, registry.Options{})
 	for {
 		found := map[string]bool{}
@@ -162,10 +162,10 @@ func TestGroupWhoseMembersDie(t *testing.T) {
 		}
 		must(t, producer.ProduceSync(context.Background(), records...).FirstErr())
 	}
-	a := all.consume(t, "a", k.addr)
+	a := all.consume(t, "a", k.addr+k.chroot)
 	first := owners(t, s, 1)
-	all.consume(t, "b", k.addr)
-	all.consume(t, "c", p.l.Addr().String())
+	all.consume(t, "b", k.addr+k.chroot)
+	all.consume(t, "c", p.l.Addr().String()+k.chroot)
 	owners(t, s, 3)
 	produce(600)
 	all.await(t, sent)

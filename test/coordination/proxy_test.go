@@ -147,15 +147,27 @@ func (p *proxy) setDeaf() {
 	p.deaf = true
 }
 
+// hold breaks all connections and has new ones hear nothing.
+func (p *proxy) hold() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deaf = true
+	p.breakLocked()
+}
+
+func (p *proxy) breakLocked() {
+	for c := range p.all {
+		c.Close()
+	}
+	clear(p.all)
+}
+
 // hear ends that; the connections that were deaf break.
 func (p *proxy) hear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.deaf = false
-	for c := range p.all {
-		c.Close()
-	}
-	clear(p.all)
+	p.breakLocked()
 }
 
 func (p *proxy) close() {

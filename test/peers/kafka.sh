@@ -175,7 +175,7 @@ start() {
   if ((port == 0)); then port=$(free_ports $((2 * brokers))); fi
   for ((i = 1; i <= brokers; i++)); do
     if node_pid "$base/node-$i" >/dev/null; then fail "a broker already runs in $base"; fi
-    port_free $((port + i - 1)) || fail "port $((port + i - 1)) is taken: give another --port"
+    port_freed $((port + i - 1)) || fail "port $((port + i - 1)) is taken: give another --port"
   done
   make_nodes
   for ((i = 1; i <= brokers; i++)); do

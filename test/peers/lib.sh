@@ -110,6 +110,16 @@ stop_nodes() {
 # port_free PORT: nobody listens on it on loopback.
 port_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
+# port_freed PORT: the same, after a while if need be: a process that was killed has its sockets to the last.
+port_freed() {
+  local i
+  for ((i = 0; i < 30; i++)); do
+    if port_free "$1"; then return; fi
+    sleep 0.1
+  done
+  return 1
+}
+
 # free_ports N prints a port P such that nobody listens on P .. P+N-1.
 free_ports() {
   local try p

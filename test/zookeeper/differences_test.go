@@ -30,6 +30,8 @@ var differences = []difference{
 		wrongPassword, "stays", "closed"},
 	{"a create right behind a setACL", "ZooKeeper checks the next requests under way against the ACL before: its record of the change " +
 		"lacks it. Ours has made the change", behindSetACL, "ok; not authorised", "ok; ok"},
+	{"a child right behind a createContainer with an ephemeral mode", "ZooKeeper makes a container, and takes it for an ephemeral while " +
+		"that is under way", behindContainer, "ok; ok", "ok; ephemerals have no children"},
 	{"an answer to auth among others", "ZooKeeper answers auth and sasl at once, before requests that came earlier. Ours answers in order, " +
 		"as the protocol's clients expect", authAmongOthers, "in order", "not in order"},
 	{"deleteContainer from a client", "a server's own operation, which asks for no right: any client could delete any node without children",
@@ -160,22 +162,39 @@ func wrongPassword(w *world) (got [2]string) {
 	return got
 }
 
-func behindSetACL(w *world) (got [2]string) {
-	c := w.conns[0]
-	for try := range 200 {
-		path := fmt.Sprintf("/acl%d", try)
-		w.make(c, path, zk.OpenACL)
+func behindSetACL(w *world) [2]string {
+	return behind(w, "/acl", func(path string) *request {
+		w.make(w.conns[0], path, zk.OpenACL)
 		set := zk.SetACLRequest{Path: path, ACL: []zk.ACL{{Perms: zk.PermRead, ID: zk.Anyone}}, Version: -1}
+		return w.request(w.conns[0], zk.OpSetACL, set.Append(nil))
+	})
+}
+
+func behindContainer(w *world) [2]string {
+	return behind(w, "/container", func(path string) *request {
+		r := zk.CreateRequest{Path: path, ACL: zk.OpenACL, Mode: zk.Ephemeral}
+		return w.request(w.conns[0], zk.OpCreateContainer, r.Append(nil))
+	})
+}
+
+// behind sends a request and with it one that creates a child. Theirs is only so while the first is on its way, so that is
+// tried until it happens.
+func behind(w *world, path string, first func(path string) *request) (got [2]string) {
+	c := w.conns[0]
+	for range 200 {
 		create := zk.CreateRequest{Path: path + "/x", ACL: zk.OpenACL, Mode: zk.Ephemeral}
-		got = w.tell(c, w.request(c, zk.OpSetACL, set.Append(nil)), w.request(c, zk.OpCreate2, create.Append(nil)))
+		got = w.tell(c, first(path), w.request(c, zk.OpCreate2, create.Append(nil)))
 		for i := range got {
-			got[i], _, _ = strings.Cut(got[i], " path=")
+			one, two, _ := strings.Cut(got[i], "; ")
+			one, _, _ = strings.Cut(one, " path=")
+			two, _, _ = strings.Cut(two, " path=")
+			got[i] = one + "; " + two
 		}
 		for _, p := range []string{path + "/x", path} {
 			w.tell(c, w.request(c, zk.OpDelete, zk.AppendInt(zk.AppendString(nil, p), -1)))
 		}
 		if got[ours] != got[theirs] {
-			break // theirs is only so while the setACL is on its way
+			break
 		}
 	}
 	return got

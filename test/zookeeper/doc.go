@@ -2,7 +2,8 @@
 // because they start a real one (test/peers/zookeeper.sh). The runs:
 //
 //   - TestCrossCheck: the same seeded stream of random operations to both, over several connections, every byte of
-//     every answer and every event compared. CROSSCHECK_OPS and CROSSCHECK_SEED change length and seed.
+//     every answer and every event compared. Both are restarted on the way. CROSSCHECK_OPS and CROSSCHECK_SEED change length and
+//     seed.
 //   - TestKnownDifferences: the list of what differs on purpose (differences_test.go), each with its reason, and each
 //     shown: one that has gone fails the test.
 //   - TestTwins: a short stream to two ZooKeepers. Shows that the stream is deterministic, and that the comparison hides no

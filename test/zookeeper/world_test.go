@@ -10,7 +10,9 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +43,13 @@ const (
 // openOurs starts a coordinator in this process.
 func openOurs(t testing.TB, change func(*server.Config)) string {
 	t.Helper()
+	address, _ := startOurs(t, change)
+	return address
+}
+
+// startOurs returns what stops it and starts it again on its data, too.
+func startOurs(t testing.TB, change func(*server.Config)) (address string, restart func()) {
+	t.Helper()
 	cfg := server.Config{
 		Dir: t.TempDir() + "/coordinator", Listen: []string{"127.0.0.1:0"}, MaxPacket: zk.DefaultMaxPacket, SnapshotEvery: 1000,
 		SnapshotsKept: 3, Words: []string{"*"}, Version: "test", Logger: slog.New(slog.DiscardHandler),
@@ -51,32 +60,68 @@ func openOurs(t testing.TB, change func(*server.Config)) string {
 	if change != nil {
 		change(&cfg)
 	}
-	s, err := server.Open(cfg)
-	if err != nil {
-		t.Fatal(err)
+	var s *server.Server
+	start := func() {
+		var err error
+		if s, err = server.Open(cfg); err != nil {
+			t.Fatal(err)
+		}
 	}
-	t.Cleanup(func() {
+	stop := func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-	})
-	return s.Addrs()[0]
+	}
+	start()
+	t.Cleanup(func() { stop() })
+	cfg.Listen = s.Addrs()
+	return cfg.Listen[0], func() { stop(); start() }
 }
 
 // openTheirs starts a ZooKeeper.
 func openTheirs(t testing.TB, args ...string) string {
 	t.Helper()
-	return testkit.StartZooKeeper(t, append([]string{"--set", "extendedTypesEnabled=true",
+	address, _ := startTheirs(t, args...)
+	return address
+}
+
+// startTheirs returns what kills it and starts it again on its data, too.
+func startTheirs(t testing.TB, args ...string) (address string, restart func()) {
+	t.Helper()
+	dir := t.TempDir()
+	args = append([]string{"start", "--data", dir, "--set", "extendedTypesEnabled=true",
 		"--set", "DigestAuthenticationProvider.superDigest=" + superDigest,
 		"--set", fmt.Sprint("minSessionTimeout=", minTimeout), "--set", fmt.Sprint("maxSessionTimeout=", maxTimeout),
-		"--jvm", "-Dznode.container.checkIntervalMs=86400000"}, args...)...)
+		"--jvm", "-Dznode.container.checkIntervalMs=86400000"}, args...)
+	t.Cleanup(func() { testkit.ZooKeeperScript(t, "clean", "--data", dir) })
+	address = strings.TrimSpace(testkit.ZooKeeperScript(t, append(args, "--port", "0")...))
+	_, port, _ := strings.Cut(address, ":")
+	return address, func() {
+		n, err := strconv.Atoi(strings.TrimSpace(testkit.ZooKeeperScript(t, "pids", "--data", dir)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := os.FindProcess(n); err == nil {
+			_ = p.Kill() // it shows below
+		}
+		for { // a process that is ending has its sockets still when it has no command line any more
+			c, err := net.Dial("tcp", address)
+			if err != nil {
+				break
+			}
+			c.Close()
+		}
+		testkit.ZooKeeperScript(t, append(args, "--port", port)...)
+	}
 }
 
 // world is two servers and what is known of them.
 type world struct {
 	t        testing.TB
+	seed     uint64
 	rng      *rand.Rand
 	address  [2]string
+	restart  [2]func()
 	conns    []*conn
 	sessions []*session
 	pairs    pairing
@@ -107,7 +152,7 @@ type session struct {
 }
 
 func newWorld(t testing.TB, seed uint64, conns int, address [2]string) *world {
-	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 0)), address: address, counts: map[string]int{}}
+	w := &world{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0)), address: address, counts: map[string]int{}}
 	w.pairs.init()
 	for i := range conns {
 		w.conns = append(w.conns, &conn{slot: i})

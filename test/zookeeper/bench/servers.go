@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,8 +123,11 @@ func (p *peer) kill() error {
 	if err := process.Kill(); err != nil {
 		return err
 	}
-	for process.Signal(syscall.Signal(0)) == nil {
-		time.Sleep(time.Millisecond)
+	for { // it is nobody's child here; its sockets are what it has longest
+		c, err := net.Dial("tcp", p.at)
+		if err != nil {
+			return nil
+		}
+		c.Close()
 	}
-	return nil
 }
