@@ -49,7 +49,7 @@ func (c *coordCatalog) carryOut(l *link, e controller.Effect) (controller.Event,
 		}
 		delete(c.topics, e.Topic)
 		c.log.Info("topic deleted", "topic", e.Topic)
-		return controller.TopicRemoved{Topic: e.Topic}, nil
+		return controller.TopicRemoved(e), nil
 	case controller.Unmark:
 		if k := c.topics[e.Topic]; k != nil {
 			c.log.Warn("a topic was marked for deletion, which delete.topic.enable=false forbids", "topic", e.Topic)
