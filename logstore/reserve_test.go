@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sluice-mq/sluice/internal/sys"
 	"github.com/sluice-mq/sluice/wire/batch"
@@ -219,10 +220,12 @@ func TestReserveBounds(t *testing.T) {
 	for first.Size() < 2*reserveFrom {
 		appendTest(t, first, m, nil)
 	}
-	d.pacer.close()
-	if len(calls) == 0 {
+	select {
+	case <-calls:
+	case <-time.After(time.Minute):
 		t.Fatal("nothing was reserved")
 	}
+	d.pacer.close()
 	for len(calls) > 0 {
 		<-calls
 	}
