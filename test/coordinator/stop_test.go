@@ -14,8 +14,8 @@ import (
 // TestStop: a coordinator that stands still for several times the sessions' time-out ends none of those that are
 // there, while it wakes up and after; one that has gone ends in its time.
 func TestStop(t *testing.T) {
-	const timeout = 1200 * time.Millisecond
-	c := testkit.StartCoordinator(t, t.TempDir(), "coordinator.tick.time.ms=300", "coordinator.max.client.cnxns=0")
+	const timeout = 3 * time.Second // and a client here may be late by as much on a busy machine
+	c := testkit.StartCoordinator(t, t.TempDir(), "coordinator.tick.time.ms=500", "coordinator.max.client.cnxns=0")
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -28,7 +28,7 @@ func TestStop(t *testing.T) {
 				select {
 				case <-stop:
 					return
-				case <-time.After(timeout / 4):
+				case <-time.After(timeout / 10):
 				}
 				if _, code, err := s.call(zk.OpExists, &zk.ReadRequest{Path: fmt.Sprint("/e", i)}); err != nil || code != zk.OK {
 					t.Errorf("session %d: %v, %v", i, code, err)
@@ -40,12 +40,10 @@ func TestStop(t *testing.T) {
 	gone := mustDial(t, c.Coordinator, timeout, nil)
 	gone.must(t, zk.OpCreate, create("/gone", nil, zk.Ephemeral))
 	watcher := mustDial(t, c.Coordinator, 20*time.Second, nil)
-	for range 2 {
-		c.Signal(syscall.SIGSTOP)
-		pass(3 * timeout)
-		c.Signal(syscall.SIGCONT)
-		pass(timeout)
-	}
+	c.Signal(syscall.SIGSTOP)
+	pass(2 * timeout)
+	c.Signal(syscall.SIGCONT)
+	pass(timeout)
 	gone.nc.Close()
 	began := time.Now()
 	for there := true; there; {
