@@ -335,6 +335,7 @@ type pairing struct {
 	known []([2]int64) // in order
 	last  [2]int64     // highest seen as the present one
 	times [2]map[int64]int64
+	alone int64 // transactions of ours that are known to have no like; see "a resume with another time-out"
 }
 
 func (p *pairing) init() { p.times = [2]map[int64]int64{{}, {}} }
@@ -356,12 +357,15 @@ func (p *pairing) transaction(a, b int64) bool {
 }
 
 // now tells whether a and b may be the last transaction when an answer is made: neither goes back, and ours goes on
-// only where theirs does.
+// only where theirs does, or where that is known.
 func (p *pairing) now(a, b int64) bool {
 	if a <= 0 || b <= 0 {
 		return a == b
 	}
-	ok := a >= p.last[ours] && b >= p.last[theirs] && (a == p.last[ours] || b > p.last[theirs])
+	ok := a >= p.last[ours] && b >= p.last[theirs] && (a <= p.last[ours]+p.alone || b > p.last[theirs])
+	if a > p.last[ours] {
+		p.alone = 0
+	}
 	p.last = [2]int64{a, b}
 	return ok
 }

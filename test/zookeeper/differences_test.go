@@ -34,6 +34,8 @@ var differences = []difference{
 		"that is under way", behindContainer, "ok; ok", "ok; ephemerals have no children"},
 	{"an answer to auth among others", "ZooKeeper answers auth and sasl at once, before requests that came earlier. Ours answers in order, " +
 		"as the protocol's clients expect", authAmongOthers, "in order", "not in order"},
+	{"a resume with another time-out", "it is a transaction of ours: after a restart the session has the time-out that its client was told",
+		otherTimeout, "1 transactions", "0 transactions"},
 	{"deleteContainer from a client", "a server's own operation, which asks for no right: any client could delete any node without children",
 		ask(zk.OpDeleteContainer, zk.AppendString(nil, "/d"), true), "unimplemented; closed", "ok"},
 	{"createSession from a client", "a server's own operation; ZooKeeper answers with a second handshake",
@@ -221,6 +223,28 @@ func authAmongOthers(w *world) (got [2]string) {
 		}
 	}
 	w.tell(c, w.request(c, zk.OpDelete, zk.AppendInt(zk.AppendString(nil, "/order"), -1)))
+	return got
+}
+
+func otherTimeout(w *world) (got [2]string) {
+	a, b := w.conns[0], w.conns[1]
+	s := a.session
+	present := func(c *conn) (z [2]int64) {
+		ping := w.request(c, zk.OpPing, nil)
+		c.write([2][]byte{ping.bytes(ours), ping.bytes(theirs)})
+		for i := range z {
+			var h zk.ReplyHeader
+			h.Decode(zk.NewDecoder(c.read(i).bytes))
+			z[i] = h.Zxid
+		}
+		return z
+	}
+	before := present(a)
+	b.hangUp()
+	w.connect(b, &handshake{session: s, password: s.password, timeout: maxTimeout}, "with another time-out")
+	for i, z := range present(b) {
+		got[i] = fmt.Sprintf("%d transactions", z-before[i])
+	}
 	return got
 }
 

@@ -93,6 +93,12 @@ func (w *world) granted(c *conn, h *handshake, resp *[2]zk.ConnectResponse) {
 			s.id[i], s.password[i] = resp[i].SessionID, resp[i].Password
 		}
 	}
+	if timeout := resp[ours].TimeoutMillis; timeout != s.timeout {
+		if s.timeout != 0 {
+			w.pairs.alone++
+		}
+		s.timeout = timeout
+	}
 	for i := range resp {
 		if resp[i].SessionID != s.id[i] || !bytes.Equal(resp[i].Password, s.password[i]) {
 			w.fail("%s gives session %#x with another id or password: %+v", sideNames[i], s.id[i], resp[i])

@@ -147,6 +147,7 @@ type session struct {
 	n        int
 	id       [2]int64
 	password [2][]byte
+	timeout  int32
 	over     bool
 	holder   *conn
 }
