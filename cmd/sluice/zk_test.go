@@ -177,19 +177,26 @@ func TestZKEphemeralUntilInterrupted(t *testing.T) {
 	s := zkSession(t, addr)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	_, _, created, err := s.ExistsW(t.Context(), "/e")
-	if err != nil {
-		t.Fatal(err)
+	r, w := io.Pipe()
+	code := make(chan int)
+	go func() {
+		code <- run(ctx, program{args: []string{"zk", "create", "/e", "-e", "-s", addr}, stdout: w, stderr: io.Discard})
+	}()
+	out := bufio.NewReader(r)
+	for line := ""; !strings.HasPrefix(line, "/e"); { // it was created, and the command waits
+		var err error
+		if line, err = out.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
 	}
-	done := make(chan result)
-	go func() { done <- sluiceWith(ctx, nil, nil, "zk", "create", "/e", "-e", "-s", addr) }()
-	<-created
 	_, _, gone, err := s.GetW(t.Context(), "/e")
 	if err != nil {
 		t.Fatal(err)
 	}
 	cancel()
-	(<-done).want(t, exitOK, "created", "")
+	if c := <-code; c != exitOK {
+		t.Errorf("exit code %d", c)
+	}
 	<-gone
 }
 

@@ -38,12 +38,6 @@ func open(t testing.TB, address string, o registry.Options, auth ...client.Auth)
 	return registry.New(s, o), s
 }
 
-// openAt is a registry below a chroot.
-func openAt(t testing.TB, address, chroot string) *registry.Registry {
-	t.Helper()
-	return registry.New(session(t, client.Config{Servers: []string{address}, Chroot: chroot}), registry.Options{})
-}
-
 func session(t testing.TB, c client.Config) *client.Session {
 	t.Helper()
 	c.Timeout, c.Logger = 10*time.Second, slog.New(slog.DiscardHandler)

@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-mq/sluice/coordination/client"
 	"github.com/sluice-mq/sluice/coordination/registry"
 	"github.com/sluice-mq/sluice/coordination/zk"
 	"github.com/sluice-mq/sluice/internal/testkit"
@@ -335,4 +336,10 @@ func (k *kafka) kill(id int32) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		k.t.Fatal(err)
 	}
+}
+
+// openAt is a registry below a chroot.
+func openAt(t testing.TB, address, chroot string) *registry.Registry {
+	t.Helper()
+	return registry.New(session(t, client.Config{Servers: []string{address}, Chroot: chroot}), registry.Options{})
 }
