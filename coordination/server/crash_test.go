@@ -15,17 +15,22 @@ import (
 	"github.com/sluice-mq/sluice/coordination/zk"
 	"github.com/sluice-mq/sluice/internal/crashdisk"
 	"github.com/sluice-mq/sluice/internal/sys"
+	"github.com/sluice-mq/sluice/internal/testkit"
 )
 
 // TestCrashes cuts the work of a store off between any two of its system calls, by a kill or by the power, again and
 // again, while it goes on where the last one left it. Found afterwards are all transactions whose commit had returned, and at most
 // the one behind them that was under way; and every state in between opens.
 func TestCrashes(t *testing.T) {
+	lives := 40
+	if testkit.Race { // which slows the disk that crashes most, and finds nothing: all is one goroutine
+		lives = 10
+	}
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			r := &crashing{T: t, rnd: rand.New(rand.NewPCG(seed, 1)), tmp: t.TempDir()}
-			for range 40 {
+			for range lives {
 				r.life()
 			}
 			t.Logf("%d calls, %d crashes, %d nodes at the end", r.calls, r.crashes, len(r.m.c.tree.nodes))

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/sluice-mq/sluice/internal/sys"
 )
@@ -62,14 +63,20 @@ func createWAL(dir string, first int64) (*wal, error) {
 
 var zeros [64 << 10]byte
 
-// ahead writes zeros behind the records, if few are left. One commit in so many megabytes takes longer for it.
+// ahead writes zeros behind the records, if few are left. One commit in so many megabytes takes longer for it. A full disk is no
+// error here: half of what it still took stays for records, and half is left to the other files of a start.
 func (w *wal) ahead() error {
 	w.size = max(w.size, w.at)
 	if w.size-w.at >= int64(len(zeros)) {
 		return nil
 	}
 	for to := w.at + walAhead; w.size < to; w.size += int64(len(zeros)) {
-		if err := sys.PwriteFull(w.fd, zeros[:], w.size); err != nil {
+		err := sys.PwriteFull(w.fd, zeros[:], w.size)
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			w.size = w.at + (w.size-w.at)/2
+			return sys.Truncate(w.fd, w.size)
+		}
+		if err != nil {
 			return err
 		}
 	}

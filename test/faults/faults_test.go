@@ -149,9 +149,9 @@ func TestFloor(t *testing.T) {
 func TestDeviceFails(t *testing.T) {
 	for call, settings := range map[string][]string{"pwrite64": nil, "fdatasync": {"log.flush.policy=fsync"}} {
 		t.Run(call, func(t *testing.T) {
-			one, two := filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "two")
+			dir, one, two := t.TempDir(), filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "two")
 			settings := append(settings, "log.dirs="+one+","+two)
-			b := testkit.Start(t, t.TempDir(), settings...)
+			b := testkit.Start(t, dir, settings...)
 			if err := create(t, b.Kafka, topic, 4); err != nil {
 				t.Fatal(err)
 			}
@@ -191,7 +191,7 @@ func TestDeviceFails(t *testing.T) {
 			stop()
 			b.Kill()
 			l.refused = map[string]bool{} // of these it is not known whether they are on the device
-			b = testkit.Start(t, t.TempDir(), settings...)
+			b = testkit.Start(t, dir, settings...)
 			l.check(t, b.Kafka)
 			b.Terminate()
 		})
