@@ -113,7 +113,8 @@ func configExceptions() (es []*exception) {
 	add(own, ".Configs[*", "nothing", "*", otherKeys)
 	for _, key := range []string{"log.flush.policy", "log.tail.bytes", "admin.listener", "producer.id.max.count", "producer.id.expiration.check.interval.ms",
 		"log.dir.free.bytes.min", "log.scrub.bytes.per.second", "log.scrub.interval.ms", "log.writeback.bytes",
-		"socket.frame.timeout.ms", "socket.max.requests", "socket.max.pending.bytes", "shutdown.drain.timeout.ms"} {
+		"socket.frame.timeout.ms", "socket.max.requests", "socket.max.pending.bytes", "shutdown.drain.timeout.ms",
+		"coordinator.*", "coordination.on.loss", "zookeeper.*"} {
 		add(own, ".Configs["+key+"].*", "*", "nothing", otherKeys)
 	}
 	for _, key := range []string{"node.id", "broker.id", "listener.security.protocol.map", "advertised.listeners"} {
