@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,8 @@ import (
 	"github.com/sluice-mq/sluice/logstore"
 )
 
-// The tests of this package run on one coordinator. Each log directory has its part of the tree, below a node of its
+// The tests of this package run on one coordinator: ours in this process, or what BROKER_TEST_ZOOKEEPER names, which must be
+// empty (host:port[,host:port]: a separate coordinator, a real ZooKeeper, an ensemble). Each log directory has its part of the tree, below a node of its
 // own, and finds it again when another broker is started on it.
 
 func TestMain(m *testing.M) {
@@ -26,6 +28,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	shared.server = openCoordinator(dir, "127.0.0.1:0")
+	shared.connect = cmp.Or(os.Getenv("BROKER_TEST_ZOOKEEPER"), shared.server.Addrs()[0])
 	code := m.Run()
 	shared.server.Close()
 	os.RemoveAll(dir)
@@ -44,7 +47,8 @@ func openCoordinator(dir, addr string) *server.Server {
 }
 
 var shared struct {
-	server *server.Server
+	server  *server.Server
+	connect string // where the coordinator is
 
 	mu    sync.Mutex
 	roots map[string]string // of directories
@@ -74,7 +78,7 @@ func coordinatorOf(dirs string) string {
 	for dir := range strings.SplitSeq(dirs, ",") {
 		shared.roots[dir] = root
 	}
-	return shared.server.Addrs()[0] + root
+	return shared.connect + root
 }
 
 // withoutCoordinator is a setting for a broker whose topics are what lies in its log directories.
@@ -92,7 +96,7 @@ func cloneRoot(t *testing.T, from, to string) {
 		return // it has none
 	}
 	ctx := waitContext(t)
-	s, err := zkclient.Open(ctx, zkclient.Config{Servers: shared.server.Addrs(), Logger: slog.New(slog.DiscardHandler)})
+	s, err := zkclient.Open(ctx, zkclient.Config{Servers: strings.Split(shared.connect, ","), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ type hand struct {
 func handIn(t *testing.T, dirs string) *hand {
 	t.Helper()
 	_, root, _ := strings.Cut(coordinatorOf(dirs), "/")
-	s, err := zkclient.Open(waitContext(t), zkclient.Config{Servers: shared.server.Addrs(), Chroot: "/" + root, Logger: slog.New(slog.DiscardHandler)})
+	s, err := zkclient.Open(waitContext(t), zkclient.Config{Servers: strings.Split(shared.connect, ","), Chroot: "/" + root, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
